@@ -1,0 +1,124 @@
+"""Ray, for the actors: the only file of this package that imports it.
+
+A host is a plain class, wrapped here once, by name, so that Ray imports its module on the worker instead
+of copying it. Every call has a deadline of its own: Ray notices dead processes fast and dead nodes slowly.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayActorError, RayTaskError
+
+from connect.frames import CommandFrame, Reply, Snapshot
+from kernel.errors import Code, SegueError, Unavailable
+from kernel.ids import DeviceId, HostId, UserId
+from kernel.units import Millis
+
+NAMESPACE = "segue"
+CALL_DEADLINE_S = 12.0
+START_DEADLINE_S = 60.0
+STOP_DEADLINE_S = 20.0
+OPTIONS: dict[str, Any] = {  # as Ray spells them
+    # A laptop has two cores and wants both for two hosts; on a cluster the operator gives each host one.
+    "num_cpus": 0,
+    "max_restarts": 0,
+    "max_task_retries": 0,
+    "max_concurrency": 1000,
+    "max_pending_calls": 1000,
+    "namespace": NAMESPACE,
+}
+
+T = TypeVar("T")
+Handle: TypeAlias = "ActorHandle[Any]"
+
+
+class Process(Protocol):
+    """What runs as an actor of its own: started once, stopped once."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+def actor_name(host_id: HostId) -> str:
+    return f"host/{host_id}"
+
+
+class Spawned:
+    """An actor of ours, for whoever started it."""
+
+    def __init__(self, name: str, handle: Handle) -> None:
+        self.name = name
+        self._handle = handle
+
+    async def start(self) -> None:
+        """Raises what the process raised, Unavailable TIMEOUT after a minute."""
+        await _asked(self.name, self._handle.start.remote(), START_DEADLINE_S)
+
+    async def stop(self) -> None:
+        """Let it finish its work, then end it. A process that is gone already is no error."""
+        with suppress(Unavailable):
+            await _asked(self.name, self._handle.stop.remote(), STOP_DEADLINE_S)
+        ray.kill(self._handle)
+
+
+def spawn(name: str, process: Callable[..., Process], *args: object) -> Spawned:
+    """A new actor named `name` that runs `process(*args)`. It ends with the driver."""
+    return Spawned(name, ray.remote(**OPTIONS)(process).options(name=name).remote(*args))
+
+
+class RayHost:
+    """`actors.references.HostRef` for a host in another process."""
+
+    def __init__(self, host_id: HostId) -> None:
+        self._host_id = host_id
+        self._handle: Handle | None = None
+
+    async def command(self, user_id: UserId, frame: CommandFrame, device_id: DeviceId | None) -> Reply:
+        reply: Reply = await self._ask(lambda handle: handle.command.remote(user_id, frame, device_id))
+        return reply
+
+    async def look(self, user_id: UserId) -> Snapshot:
+        snapshot: Snapshot = await self._ask(lambda handle: handle.look.remote(user_id))
+        return snapshot
+
+    async def _ask(self, call: Callable[[Handle], Awaitable[T]]) -> T:
+        try:
+            if self._handle is None:
+                self._handle = ray.get_actor(actor_name(self._host_id), namespace=NAMESPACE)
+            return await _asked(self._host_id, call(self._handle), CALL_DEADLINE_S)
+        except ValueError:
+            raise _gone(self._host_id) from None
+        except Unavailable as error:
+            if error.code is Code.NOT_OWNER:
+                self._handle = None
+            raise
+
+
+_hosts: dict[HostId, RayHost] = {}
+
+
+def find_host(host_id: HostId) -> RayHost:
+    """The host of that name; asked for by name at its first call. Handles are few and kept."""
+    return _hosts.setdefault(host_id, RayHost(host_id))
+
+
+async def _asked(name: str, answer: Awaitable[T], deadline_s: float) -> T:
+    try:
+        return await asyncio.wait_for(answer, deadline_s)
+    except TimeoutError:
+        raise Unavailable(Code.TIMEOUT, f"{name} asked: no answer within {deadline_s} s") from None
+    except RayTaskError as error:
+        if isinstance(error.cause, SegueError):
+            raise error.cause from None
+        raise
+    except RayActorError:
+        raise _gone(name) from None
+
+
+def _gone(name: str) -> Unavailable:
+    return Unavailable(Code.NOT_OWNER, f"{name} asked: it is not running", None, Millis(1000))

@@ -1,0 +1,51 @@
+"""`GET /v1/connect`: where this user's socket is now, and the ticket that opens it."""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from actors.shards import shard_of
+from connect.frames import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, Limits
+from serve.directory import Directory
+from serve.rest.http import claims_of, json_response
+from serve.tokens import Tokens
+
+SCOPES = ("streaming", "app-remote-control", "user-modify-playback-state")
+"""Any of them: a player, a remote, or what the Web API calls either."""
+
+
+class ConnectAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    url: str
+    ticket: str
+    expires_in: int
+    """Seconds that the ticket is good for."""
+    subprotocols: tuple[str, ...] = (SUBPROTOCOL_MSGPACK, SUBPROTOCOL_JSON)
+    owner_epoch: int
+    limits: Limits
+
+
+class ConnectEndpoint:
+    def __init__(self, directory: Directory, tokens: Tokens, limits: Limits) -> None:
+        self._directory = directory
+        self._tokens = tokens
+        self._limits = limits
+
+    def routes(self) -> list[Route]:
+        return [Route("/v1/connect", self.connect, methods=["GET"])]
+
+    async def connect(self, request: Request) -> Response:
+        claims = claims_of(request, *SCOPES)
+        owner, host = await self._directory.owner(claims.user_id)
+        ticket = self._tokens.issue_ticket(
+            claims, shard=shard_of(claims.user_id), owner_epoch=owner.owner_epoch
+        )
+        return json_response(
+            ConnectAnswer(
+                url=host.address if host.address.endswith("/") else f"{host.address}/",
+                ticket=ticket,
+                expires_in=self._tokens.ticket_ttl_s,
+                owner_epoch=owner.owner_epoch,
+                limits=self._limits,
+            )
+        )

@@ -1,0 +1,104 @@
+"""The websocket server of a host: bytes in and out of `EntityHost`, and nothing about what they mean.
+
+Compression is off: it costs 30 KiB a connection and invites bombs. Pings of the websocket layer find dead
+networks; the devices' own pings are what presence goes by.
+"""
+
+import logging
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.typing import Origin, Subprotocol
+
+from actors.host import EntityHost
+from connect.codec import ENCODINGS, negotiate
+from connect.frames import FRAME_BYTES_MAX
+
+HANDSHAKE_S = 10.0
+PING_S = 20.0
+MESSAGES_WAITING_MAX = 16
+"""Messages read ahead of the host per connection; beyond it the network waits."""
+WRITE_HIGH_BYTES = 64 * 1024
+
+
+class SocketTransport:
+    """`actors.peer.Transport` over one websocket."""
+
+    __slots__ = ("_closing", "_connection")
+
+    def __init__(self, connection: ServerConnection) -> None:
+        self._connection = connection
+        self._closing: object = None
+
+    def send(self, data: bytes, *, text: bool) -> None:
+        # `broadcast` writes at once and never waits; who does not read is the outbox's business.
+        broadcast((self._connection,), data.decode() if text else data)
+
+    def buffered(self) -> int:
+        return self._connection.transport.get_write_buffer_size()
+
+    def close(self, code: int, reason: str) -> None:
+        self._closing = self._connection.loop.create_task(self._connection.close(code, reason))
+
+
+async def serve_sockets(
+    host: EntityHost, *, bind_host: str, port: int, allowed_origins: Sequence[str]
+) -> Server:
+    """Listen until the returned server is closed. Raises OSError when the port is taken."""
+
+    async def handle(connection: ServerConnection) -> None:
+        encoding = ENCODINGS[str(connection.subprotocol)]
+        peer = host.connected(SocketTransport(connection), encoding)
+        try:
+            async for message in connection:
+                rest = host.receive(peer, message)
+                if rest is not None:
+                    await rest
+        except ConnectionClosed:
+            # Without a goodbye: the device set gives it its grace.
+            return
+        finally:
+            host.disconnected(peer)
+
+    def select(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+        found = negotiate(tuple(offered))
+        return Subprotocol(found[0]) if found else None
+
+    def refuse_without_subprotocol(
+        connection: ServerConnection, request: Request, response: Response
+    ) -> Response | None:
+        if connection.subprotocol is not None:
+            return None
+        return connection.respond(
+            HTTPStatus.BAD_REQUEST, f"this socket speaks {', '.join(ENCODINGS)}; offer one of them\n"
+        )
+
+    return await serve(
+        handle,
+        bind_host,
+        port,
+        subprotocols=[Subprotocol(name) for name in ENCODINGS],
+        select_subprotocol=select,
+        process_response=refuse_without_subprotocol,
+        origins=[*map(Origin, allowed_origins), None],
+        compression=None,
+        max_size=FRAME_BYTES_MAX,
+        max_queue=MESSAGES_WAITING_MAX,
+        write_limit=WRITE_HIGH_BYTES,
+        open_timeout=HANDSHAKE_S,
+        ping_interval=PING_S,
+        ping_timeout=PING_S,
+        close_timeout=5.0,
+        server_header=None,
+        logger=_quiet(),
+    )
+
+
+def _quiet() -> logging.Logger:
+    """Strangers can cause a traceback a message in the library's own log; ours has one line a connection."""
+    logger = logging.getLogger("segue.websockets")
+    logger.setLevel(logging.CRITICAL)
+    return logger

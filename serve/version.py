@@ -1,0 +1,5 @@
+"""Which Segue this is."""
+
+from importlib.metadata import version
+
+VERSION = version("segue")

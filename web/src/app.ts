@@ -1,0 +1,124 @@
+// Puts the parts together, once: link, engine, conductor, and the signals the pages read.
+
+import { deviceId, muted, setOwnVolume, volumePercent } from "./session/device";
+import { Link } from "./session/link";
+import { applyPush, fromSnapshot, positionMs, resumeOf } from "./session/merge";
+import { Rest } from "./session/rest";
+import * as store from "./session/store";
+import { Conductor } from "./player/conductor";
+import { Engine } from "./player/engine";
+import { Fetcher } from "./player/fetcher";
+import { AudioGraph } from "./player/graph";
+import type { ServerFrame, SetVolume } from "./wire/frames";
+
+export interface App {
+  readonly rest: Rest;
+  readonly link: Link;
+  readonly engine: Engine;
+  readonly graph: AudioGraph;
+  readonly conductor: Conductor;
+}
+
+export function createApp(): App {
+  const rest = new Rest();
+  const element = new Audio();
+  const graph = new AudioGraph(element);
+  graph.setVolume(volumePercent.value, muted.value);
+
+  const link: Link = new Link(
+    rest,
+    {
+      status: (status) => (store.linkStatus.value = status),
+      welcome: (frame) => {
+        conductor.onWelcome();
+        // What was missed follows, or a snapshot; a resume without anything missed has nothing to wait for.
+        if (frame.resumed) queueMicrotask(() => conductor.onCaughtUp());
+      },
+      frame: (frame) => take(frame),
+      resume: () => resumeOf(store.view.value),
+      playId: () => conductor.playId,
+    },
+    new URLSearchParams(location.search).get("wire") === "json",
+  );
+
+  const conductor = new Conductor(deviceId, link, graph, {
+    blocked: (isBlocked) => (store.needsGesture.value = isBlocked),
+    trouble: (text) => (store.playbackTrouble.value = text),
+  });
+  const fetcher = new Fetcher(conductor);
+  const engine = new Engine(element, graph, fetcher, {
+    advanced: (from, to, position) => conductor.onAdvanced(from, to, position),
+    ended: () => conductor.onEnded(),
+    changed: () => conductor.onChanged(),
+    failed: (lease, why) => conductor.onFailed(lease, why),
+    blocked: () => conductor.onBlocked(),
+  });
+  conductor.attach(engine, fetcher);
+
+  function take(frame: ServerFrame): void {
+    switch (frame.type) {
+      case "snapshot":
+        store.view.value = fromSnapshot(frame);
+        conductor.onView(store.view.value, false);
+        conductor.onCaughtUp();
+        return;
+      case "push": {
+        const applied = applyPush(store.view.value, frame);
+        if (applied.what === "hole") link.restart();
+        if (applied.what !== "taken") return;
+        store.view.value = applied.view;
+        conductor.onView(applied.view, true);
+        return;
+      }
+      case "set_volume":
+        onSetVolume(frame);
+        return;
+      case "error":
+        store.toast(frame.error.message, true);
+        return;
+      default:
+        conductor.onFrame(frame);
+    }
+  }
+
+  function onSetVolume(frame: SetVolume): void {
+    setOwnVolume(frame.volume_percent, frame.muted ?? false);
+    graph.setVolume(volumePercent.value, muted.value);
+  }
+
+  rest.onSignedOut = () => {
+    store.signedIn.value = false;
+    link.close();
+    engine.stop();
+    store.view.value = null;
+  };
+  store.signedIn.value = rest.signedIn;
+
+  const unlock = (): void => void conductor.unlock();
+  for (const gesture of ["pointerdown", "keydown"]) addEventListener(gesture, unlock, { passive: true });
+
+  const app = { rest, link, engine, graph, conductor };
+  exposeForTests(app);
+  return app;
+}
+
+/** What the browser tests look at; nothing in the page uses it. */
+function exposeForTests({ link, engine, graph, conductor }: App): void {
+  const segue = {
+    state: () => structuredClone(store.view.value),
+    status: () => store.linkStatus.value.what,
+    deviceId,
+    audioTime: () => engine.mediaTimeS,
+    position: () => engine.positionMs,
+    playing: () => engine.playing && !engine.buffering,
+    bufferedMs: () => engine.bufferedMs,
+    level: () => graph.level(),
+    due: () => (store.player.value ? positionMs(store.player.value, link.serverNowMs()) : 0),
+    clock: () => link.clock.estimate,
+    lastHandoff: () => store.player.value?.last_handoff ?? null,
+    lastSwitch: () => conductor.handoff.lastSwitch,
+    audioContext: () => graph.context.state,
+    link: { drop: () => link.drop(), restore: () => link.restore() },
+  };
+  Object.assign(window, { __segue: segue });
+}

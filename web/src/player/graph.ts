@@ -1,0 +1,118 @@
+// What the sound passes through on its way out, and the audio clock that says when:
+//
+//   audio element -> loudness (per track) -> switch (handoff) -> volume (device) -> output
+//                                                                      `-> meter
+//
+// A change is put on the audio clock, so that it happens at its sample no matter what the page is doing.
+
+const RAMP_S = 0.006;
+const VOLUME_TIME_CONSTANT_S = 0.015;
+/** A browser whose output clock strays further than this from its own context is not believed. */
+const CLOCK_SANE_S = 1;
+
+export class AudioGraph {
+  readonly context: AudioContext;
+  private readonly loudness: GainNode;
+  private readonly switcher: GainNode;
+  private readonly volume: GainNode;
+  private readonly meter: AnalyserNode;
+  private readonly meterData: Float32Array<ArrayBuffer>;
+
+  constructor(element: HTMLAudioElement) {
+    this.context = new AudioContext({ latencyHint: "playback" });
+    this.loudness = this.context.createGain();
+    this.switcher = this.context.createGain();
+    this.volume = this.context.createGain();
+    this.meter = this.context.createAnalyser();
+    this.meter.fftSize = 2048;
+    this.meterData = new Float32Array(this.meter.fftSize);
+    this.context
+      .createMediaElementSource(element)
+      .connect(this.loudness)
+      .connect(this.switcher)
+      .connect(this.volume)
+      .connect(this.context.destination);
+    this.volume.connect(this.meter);
+  }
+
+  get running(): boolean {
+    return this.context.state === "running";
+  }
+
+  /** From the graph's output to the listener's ear, as far as the browser knows. Seconds. */
+  get outputLatencyS(): number {
+    const known = this.context.outputLatency || this.context.baseLatency || 0;
+    return Number.isFinite(known) ? known : 0;
+  }
+
+  /** Must come from a listener's gesture, unless the browser lets the page play by itself. */
+  async resume(): Promise<boolean> {
+    if (!this.running) {
+      // A browser that wants a gesture first leaves the promise open, so it is not waited for alone.
+      await Promise.race([this.context.resume(), new Promise((resolve) => setTimeout(resolve, 150))]).catch(() => undefined);
+    }
+    return this.running;
+  }
+
+  /** Time of the audio clock whose sound is heard at `performanceMs` of the page's clock. */
+  contextTimeAt(performanceMs: number): number {
+    return this.heardNow() + (performanceMs - performance.now()) / 1000;
+  }
+
+  /** When (page's clock) the sound of `contextTime` is heard. */
+  performanceMsAt(contextTime: number): number {
+    return performance.now() + (contextTime - this.heardNow()) * 1000;
+  }
+
+  /** Time of the audio clock that is heard at this moment. */
+  private heardNow(): number {
+    const plain = this.context.currentTime - this.outputLatencyS;
+    const { contextTime, performanceTime } = this.context.getOutputTimestamp();
+    if (contextTime === undefined || performanceTime === undefined || performanceTime === 0) return plain;
+    const stamped = contextTime + (performance.now() - performanceTime) / 1000;
+    return Math.abs(stamped - plain) < CLOCK_SANE_S ? stamped : plain;
+  }
+
+  setVolume(percent: number, isMuted: boolean): void {
+    // Loudness is felt roughly as the square of the amplitude's share.
+    const gain = isMuted ? 0 : (percent / 100) ** 2;
+    this.volume.gain.setTargetAtTime(gain, this.context.currentTime, VOLUME_TIME_CONSTANT_S);
+  }
+
+  setLoudness(gainDb: number): void {
+    this.loudness.gain.cancelScheduledValues(0);
+    this.loudness.gain.setValueAtTime(amplitude(gainDb), this.context.currentTime);
+  }
+
+  /** The next track's loudness from its first sample on. */
+  scheduleLoudness(gainDb: number, contextTime: number): void {
+    this.loudness.gain.setValueAtTime(amplitude(gainDb), Math.max(contextTime, this.context.currentTime));
+  }
+
+  setSwitch(open: boolean): void {
+    this.switcher.gain.cancelScheduledValues(0);
+    this.switcher.gain.setValueAtTime(open ? 1 : 0, this.context.currentTime);
+  }
+
+  /** Opens or closes within a few milliseconds around `contextTime`. Returns the time really taken: never in the past. */
+  scheduleSwitch(open: boolean, contextTime: number): number {
+    const at = Math.max(contextTime, this.context.currentTime + 0.005);
+    const { gain } = this.switcher;
+    gain.cancelScheduledValues(0);
+    gain.setValueAtTime(open ? 0 : 1, this.context.currentTime);
+    gain.setValueAtTime(open ? 0 : 1, at - RAMP_S / 2 > this.context.currentTime ? at - RAMP_S / 2 : at);
+    gain.linearRampToValueAtTime(open ? 1 : 0, at + RAMP_S / 2);
+    return at;
+  }
+
+  /** Root mean square of what leaves the graph now. */
+  level(): number {
+    this.meter.getFloatTimeDomainData(this.meterData);
+    const sum = this.meterData.reduce((total, sample) => total + sample * sample, 0);
+    return Math.sqrt(sum / this.meterData.length);
+  }
+}
+
+function amplitude(gainDb: number): number {
+  return 10 ** (gainDb / 20);
+}
