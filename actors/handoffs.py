@@ -256,8 +256,10 @@ class Handoffs:
                     Ask(HandoffMeasured(handoff_id=self.current.handoff_id, gap_ms=gap_ms, jump_ms=jump_ms))
                 )
             case messages.Publish(view=view):
+                # The place that was last published: a commit is told here before its own push goes out, and a
+                # volatile push from beyond it would look like a hole.
                 self._audience.publish(
-                    Push(owner_epoch=self._session.owner_epoch, seq=self._session.seq, handoff=view)
+                    Push(owner_epoch=self._session.owner_epoch, seq=self._audience.replay.seq, handoff=view)
                 )
                 if self.current is not None and self.current.is_over:
                     log.info(
@@ -313,13 +315,17 @@ class Handoffs:
             playing=effect.playing,
         )
 
+        def done() -> None:
+            # A pause that overtook the commit wins, so what plays is read off the session.
+            self.tell(messages.CommitDone(playing=self._session.session.playhead.is_playing))
+
         def refused(error: SegueError) -> None:
             self.tell(messages.CommitDone(failed=error.code))
 
         try:
             # Done is told before the push goes out: the source must hear of the instant before it hears that
             # it is no longer the active device.
-            self._session.post(Ask(commit, done=lambda: self.tell(messages.CommitDone()), refused=refused))
+            self._session.post(Ask(commit, done=done, refused=refused))
         except Unavailable as error:
             refused(error)
 

@@ -21,7 +21,7 @@ def plan_bitrate_kbps_max(plan: Plan) -> int:
     return FREE_BITRATE_KBPS_MAX if plan is Plan.FREE else PAID_BITRATE_KBPS_MAX
 
 
-def allowed_renditions(track: Track, *, plan: Plan, codecs: Sequence[Codec]) -> tuple[Rendition, ...]:
+def allowed_renditions(track: Track, *, plan: Plan, codecs: Sequence[str]) -> tuple[Rendition, ...]:
     """What a device with these codecs may play: by its codecs, best first, then by bitrate, lowest first.
 
     Raises Rejected NOT_PLAYABLE; `details.reasons` holds `unavailable`, `no_common_codec` or `plan`.
@@ -49,7 +49,7 @@ def choose_rendition(
     track: Track,
     *,
     plan: Plan,
-    codecs: Sequence[Codec],
+    codecs: Sequence[str],
     bitrate_kbps_max: int,
     throughput_kbps: int | None,
 ) -> Rendition:

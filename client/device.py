@@ -8,7 +8,7 @@ from random import Random
 
 import msgspec
 
-from client.api import Api
+from client.api import Doorkeeper
 from client.link import SUBPROTOCOLS, Link
 from client.output import Output
 from client.player import Player
@@ -36,7 +36,7 @@ class HeadlessDevice:
     def __init__(
         self,
         name: str,
-        api: Api,
+        doorkeeper: Doorkeeper,
         output: Output,
         *,
         device_id: DeviceId,
@@ -51,7 +51,7 @@ class HeadlessDevice:
         self._watcher = on_frame
         self.mirror = Mirror()
         self.link = Link(
-            api,
+            doorkeeper,
             DeviceInfo(
                 device_id=device_id,
                 name=name,

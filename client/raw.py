@@ -55,7 +55,8 @@ class RawSocket(asyncio.Protocol):
         self._message = bytearray()
         """Payload of the fragments so far."""
         self._opened: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self._transport: asyncio.Transport | None = None
+        self.transport: asyncio.Transport | None = None
+        """For tests that stop reading; None before the connection."""
         self.subprotocol = ""
         self.encoding = Encoding.MSGPACK
         self.on_message: OnMessage | None = None
@@ -80,12 +81,12 @@ class RawSocket(asyncio.Protocol):
 
     def send_bytes(self, data: bytes) -> None:
         """Anything at all, straight to the network."""
-        assert self._transport is not None, "open_raw returns connected sockets"
-        self._transport.write(data)
+        assert self.transport is not None, "open_raw returns connected sockets"
+        self.transport.write(data)
 
     @property
     def unsent_bytes(self) -> int:
-        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+        return 0 if self.transport is None else self.transport.get_write_buffer_size()
 
     # --- receiving -----------------------------------------------------------------------------------
 
@@ -120,22 +121,22 @@ class RawSocket(asyncio.Protocol):
         return self.close_code
 
     async def close(self, code: int = 1000) -> None:
-        if self._transport is not None and not self.closed.is_set():
-            self._transport.write(framed(Opcode.CLOSE, code.to_bytes(2, "big")))
-            self._transport.close()
+        if self.transport is not None and not self.closed.is_set():
+            self.transport.write(framed(Opcode.CLOSE, code.to_bytes(2, "big")))
+            self.transport.close()
             await self.closed.wait()
 
     def abort(self) -> None:
         """Vanish without a word."""
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     # --- asyncio.Protocol ----------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are transports by what they do, not by their class.
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.write(self._head)
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.write(self._head)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -206,8 +207,8 @@ class RawSocket(asyncio.Protocol):
                 self.close_code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
                 self.close_reason = payload[2:].decode("utf-8", "replace")
                 self.send_bytes(framed(Opcode.CLOSE, payload[:2]))
-                assert self._transport is not None
-                self._transport.close()
+                assert self.transport is not None
+                self.transport.close()
             case _ if fin and not self._message:
                 self._deliver(payload)
             case _:

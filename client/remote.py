@@ -39,12 +39,14 @@ class Remote:
         access_token: str = "",
         name: str = "Remote",
         device_id: str | None = None,
+        api: Api | None = None,
         subprotocols: tuple[str, ...] = SUBPROTOCOLS,
     ) -> None:
         clock = SteadyClock()
         # The one place where a client of ours makes up its chance: ids and jitter, nothing that is replayed.
         rng = Random()
-        self.api = Api(url, Credentials(username=username, password=password, access_token=access_token))
+        credentials = Credentials(username=username, password=password, access_token=access_token)
+        self.api = Api(url, credentials) if api is None else api
         identity = device_id or f"remote-{ulid(Millis(int(clock.now_ms())), rng).lower()}"
         self.mirror = Mirror()
         self.link = Link(

@@ -26,7 +26,7 @@ Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Token = Annotated[str, Meta(max_length=4096)]
 ShortText = Annotated[str, Meta(max_length=200)]
 Nonce = Annotated[str, Meta(min_length=8, max_length=64)]
-ClientId = Annotated[str, Meta(min_length=1, max_length=64)]
+CodecName = Annotated[str, Meta(min_length=1, max_length=32)]
 EpochMs = Annotated[Millis, Meta(ge=0, le=1 << 45)]
 
 
@@ -66,8 +66,8 @@ class Capabilities(msgspec.Struct, frozen=True, kw_only=True):
     gapless: bool = True
     volume_steps: Annotated[int, Meta(ge=0, le=100)] = 100
     """0: its volume cannot be set from here."""
-    codecs: Annotated[tuple[Codec, ...], Meta(max_length=8)] = (Codec.AAC, Codec.VORBIS)
-    """Playable, best first."""
+    codecs: Annotated[tuple[CodecName, ...], Meta(max_length=8)] = (Codec.AAC, Codec.VORBIS)
+    """Playable, best first; names of `catalog.model.Codec`, and of codecs that this server does not have."""
     bitrate_kbps_max: Annotated[int, Meta(ge=16, le=10_000)] = 10_000
     """What its listener prefers at most."""
     buffer_ms: Annotated[int, Meta(ge=0, le=3_600_000)] = 30_000

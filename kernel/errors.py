@@ -1,7 +1,7 @@
 """Every error that leaves a process, and the one table that says what each code means.
 
     SegueError
-    ├── Rejected        the caller asked for what this state forbids; part of the protocol, not logged as an error
+    ├── Rejected        the caller asked for what this state forbids; part of the protocol, no fault
     │   └── Disallowed  the action is not possible right now, with the reasons the state already showed
     ├── Unavailable     the world failed or is full; try again after `retry_after_ms`
     └── Fenced          another writer owns the entity; drop it and ask who does
@@ -75,7 +75,9 @@ TABLE: Mapping[Code, Meaning] = {
     Code.BAD_FRAME: Meaning(400, 4500, False, "the frame could not be decoded, or a field had a wrong type"),
     Code.UNKNOWN_TYPE: Meaning(400, None, False, "the frame's type is not one this server knows"),
     Code.FRAME_TOO_LARGE: Meaning(413, 4501, False, "the frame was larger than the limit in the welcome"),
-    Code.OUT_OF_ORDER: Meaning(400, 4502, False, "this frame may not be sent in this state of the connection"),
+    Code.OUT_OF_ORDER: Meaning(
+        400, 4502, False, "this frame may not be sent in this state of the connection"
+    ),
     Code.RATE_LIMITED: Meaning(429, None, True, "too many frames or requests; wait retry_after_ms"),
     Code.FLOODED: Meaning(429, 4006, True, "the rate limit was passed over and over; connect again later"),
     Code.BUSY: Meaning(503, None, True, "a bounded queue is full; wait retry_after_ms"),
@@ -99,8 +101,8 @@ TABLE: Mapping[Code, Meaning] = {
     Code.LEASE_INVALID: Meaning(403, None, False, "the stream lease is malformed or its signature is wrong"),
     Code.LEASE_EXPIRED: Meaning(410, None, False, "the stream lease has run out; renew it on the socket"),
     Code.LEASE_FOREIGN: Meaning(403, None, False, "the stream lease is for something else"),
-    Code.LEASE_REVOKED: Meaning(403, None, False, "the stream lease belongs to a device that is no longer active"),
-    Code.TOO_MANY_CONNECTIONS: Meaning(503, 4001, True, "the host or the user holds as many sockets as it may"),
+    Code.LEASE_REVOKED: Meaning(403, None, False, "the lease belongs to a device that is no longer active"),
+    Code.TOO_MANY_CONNECTIONS: Meaning(503, 4001, True, "the host or user holds as many sockets as it may"),
     Code.REPLACED: Meaning(409, 4504, False, "the same device id connected again; the newer socket wins"),
     Code.TIMEOUT: Meaning(504, 4002, True, "no answer within the deadline; the outcome is unknown"),
     Code.STORE_UNAVAILABLE: Meaning(503, None, True, "the store did not answer; nothing was acknowledged"),

@@ -69,9 +69,10 @@ def uri(kind: str, identifier: str) -> Uri:
 def parse_uri(text: str) -> tuple[str, str] | None:
     """`(kind, id)`, or None when `text` is not a URI of ours."""
     match text.split(":"):
-        case [scheme, kind, identifier] if scheme == URI_SCHEME and kind.isalpha() and is_catalogue_id(identifier):
-            return kind, identifier
-    return None
+        case [scheme, kind, identifier] if scheme == URI_SCHEME and kind.isalpha():
+            return (kind, identifier) if is_catalogue_id(identifier) else None
+        case _:
+            return None
 
 
 def is_catalogue_id(text: str) -> bool:

@@ -127,6 +127,10 @@ def _is_as_remembered(source: Source, file: Found) -> bool:
     return (source.size, source.mtime_ns, source.pipeline) == now
 
 
+def _is_gone(source: Source) -> bool:
+    return not source.present and not source.reason
+
+
 def without_file(source: Source) -> Source:
     """The source once its file is gone."""
     # The size of a file that was not taken says nothing of the content remembered: a later file of that size
@@ -159,7 +163,7 @@ class Amended(NamedTuple):
 
     written: tuple[Source, ...]
     forgotten: tuple[str, ...]
-    """Paths that are gone, and whose track has other content now."""
+    """Paths that are gone, and whose track has other content now, or another path."""
 
 
 class Shelf:
@@ -199,7 +203,7 @@ class Shelf:
         if before and before.track_id:
             self._rels[before.track_id].discard(source.rel)
         self.sources[source.rel] = source
-        written, forgotten = [source], []
+        written, forgotten = [source], set[str]()
         if source.track_id:
             for stale in self._of_other_content(source.track_id, source.rel, source.sha256):
                 assert not stale.present, "a track has one content"
@@ -216,11 +220,23 @@ class Shelf:
                     self.sources[stale.rel] = bare
                     written.append(bare)
                 else:
-                    del self.sources[stale.rel]
-                    forgotten.append(stale.rel)
-            self._rels[source.track_id].add(source.rel)
+                    forgotten.add(stale.rel)
+            rels = self._rels[source.track_id]
+            rels.add(source.rel)
             self._by_content.setdefault(source.sha256, source.track_id)
-        return Amended(written=tuple(written), forgotten=tuple(forgotten))
+            # A path that is gone is worth remembering only while no other holds the track: it keeps the
+            # track's names then.
+            if any(self.sources[rel].present for rel in rels):
+                forgotten.update(rel for rel in rels if _is_gone(self.sources[rel]))
+            for rel in forgotten:
+                rels.discard(rel)
+                del self.sources[rel]
+        kept = (each for each in written if each.rel not in forgotten)
+        return Amended(written=tuple(kept), forgotten=tuple(sorted(forgotten)))
+
+    def added_at_ms(self, track_id: TrackId) -> Millis | None:
+        """When the track was first seen; None when no source has it."""
+        return min((self.sources[rel].added_at_ms for rel in self._rels[track_id]), default=None)
 
     def _of_other_content(self, track_id: TrackId, rel: str, sha256: str) -> list[Source]:
         """The other sources of a track whose content is another."""

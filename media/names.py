@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 UNKNOWN_ARTIST: Final = "Unknown Artist"
+UNTITLED: Final = "Untitled"
 LOOSE_TRACKS: Final = "Loose Tracks"
 """The album of untagged files that lie in no folder."""
 

@@ -18,9 +18,9 @@ from kernel.errors import Code, Rejected, Unavailable
 from kernel.units import Millis
 from media.covers import CoverImage, beside, resized
 from media.library import Names
-from media.names import names_from_path
+from media.names import LOOSE_TRACKS, UNKNOWN_ARTIST, UNTITLED, names_from_path
 from media.probe import printable
-from media.tags import Tagged, read_tags
+from media.tags import Tagged, clean, read_tags
 from media.transcode import Transcoded, transcode
 
 SHORTFALL_S: Final = 0.25
@@ -164,16 +164,16 @@ def names_of(rel: str, tagged: Tagged) -> Names:
     """Names by the tags, and by the path where a tag is missing."""
     tags, path = tagged.tags, names_from_path(rel)
     folders = rel.split("/")[:-1]
-    artists = tags.artists or tags.album_artists or (path.artist,)
+    artists = tags.artists or tags.album_artists or (clean(path.artist) or UNKNOWN_ARTIST,)
     album_artists = tags.album_artists
     if tags.compilation and not album_artists:
         album_artists = ("Various Artists",)
-    if not tags.album and not album_artists and path.album_artist:
-        album_artists = (path.album_artist,)
+    if not tags.album and not album_artists and clean(path.album_artist):
+        album_artists = (clean(path.album_artist),)
     return Names(
-        title=tags.title or path.title,
+        title=tags.title or clean(path.title) or UNTITLED,
         artists=artists,
-        album=tags.album or path.album,
+        album=tags.album or clean(path.album) or LOOSE_TRACKS,
         album_artists=album_artists,
         folder="/".join(folders),
         track_number=tags.track_number or path.track_number,

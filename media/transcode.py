@@ -40,7 +40,7 @@ AAC_DELAY_FRAMES: Final = 1024
 FRAGMENT_S: Final = 4
 OGG_PAGE_US: Final = 200_000
 """Sound in a page of Ogg. The decoder learns from the end of the first page where the stream begins; when
-that page is the only one, it loses 128 frames. With ffmpeg's default of a second this happens to short pieces."""
+that page is the only one, it loses 128 frames: with the default of a second, in short pieces."""
 VORBIS_KBPS: Final = (96, 160, 320)
 AAC_KBPS: Final = (96, 160, 256)
 VORBIS_MIME: Final = 'audio/ogg; codecs="vorbis"'

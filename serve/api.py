@@ -22,7 +22,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, Mount, Route
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connect.frames import Limits
@@ -82,7 +82,7 @@ def create_api(
     def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
-    routes: list[Route | Mount] = [
+    routes = [
         *TokenEndpoint(accounts, tokens, behind_proxy=behind_proxy).routes(),
         *ConnectEndpoint(directory, tokens, Limits(lease_s=settings.lease_s)).routes(),
         *PlayerEndpoints(directory, reader, shapes, mint_command_id).routes(),
@@ -90,11 +90,10 @@ def create_api(
         *reader.routes(),
         Route("/healthz", _healthz(documents), methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),
-        # The order is the meaning: what has not been found so far below these is not there.
-        Mount("/v1", app=_nothing_here),
-        Mount("/api", app=_nothing_here),
-        Mount("/", app=Page(settings, page_folder), name="page"),
     ]
+    page = Page(settings, page_folder)
+    names: dict[object, str] = {route.endpoint: route.path for route in routes}
+    names[page] = "page"
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -113,12 +112,13 @@ def create_api(
                 allow_headers=("authorization", "content-type", "if-none-match"),
                 expose_headers=EXPOSED_HEADERS,
             ),
-            Middleware(Front, tokens=tokens, clock=clock, registry=registry, names=_names(routes)),
+            Middleware(Front, tokens=tokens, clock=clock, registry=registry, names=names),
         ],
         exception_handlers={HTTPException: _shaped},
     )
     # A redirect would be built from the Host header, which the client writes.
     api.router.redirect_slashes = False
+    api.router.default = _elsewhere(page)
     return api
 
 
@@ -248,22 +248,16 @@ def _healthz(documents: Documents) -> Callable[[Request], Awaitable[Response]]:
     return healthz
 
 
-async def _nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
-    raise HTTPException(404)
+def _elsewhere(page: Page) -> ASGIApp:
+    """Every path that no route has: the page's, unless it is below an interface."""
 
+    async def elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
+        if f"{scope['path']}/".startswith(("/v1/", "/api/")):
+            raise HTTPException(404)
+        scope["endpoint"] = page
+        await page(scope, receive, send)
 
-def _names(routes: list[Route | Mount]) -> dict[object, str]:
-    """Endpoint to the label of its route."""
-    names: dict[object, str] = {}
-    for route in routes:
-        match route:
-            case Route():
-                names[route.endpoint] = route.path
-            case Mount(name="page"):
-                names[route.app] = "page"
-            case Mount():
-                pass
-    return names
+    return elsewhere
 
 
 async def _shaped(request: Request, raised: Exception) -> Response:

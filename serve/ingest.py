@@ -276,7 +276,7 @@ class _Run:
             track_id=track_id,
             names=prepared.names,
             covers=cover_values(prepared.covers),
-            added_at_ms=before.added_at_ms if before and before.added_at_ms else self._clock.now_ms(),
+            added_at_ms=self._shelf.added_at_ms(track_id) or self._clock.now_ms(),
         )
         if prepared.content:
             content = prepared.content

@@ -23,10 +23,13 @@ OBJECT_STORE_BYTES = 128 * 1024 * 1024
 
 
 @contextmanager
-def local_ray(settings: Settings, *, namespace: str, num_cpus: int | None = None) -> Iterator[None]:
+def local_ray(
+    settings: Settings, *, namespace: str, num_cpus: int | None = None, log_to_driver: bool = True
+) -> Iterator[None]:
     """Runs the block with a Ray that this process started, reachable from this machine only where Ray can.
 
-    `num_cpus`: what Ray may plan with; None is the machine's. Ends Ray, and with it every actor and HAProxy.
+    `num_cpus`: what Ray may plan with; None is the machine's. `log_to_driver`: what actors write comes out
+    here too. Ends Ray, and with it every actor and HAProxy.
     Raises Rejected as `serve.ingress.environment`.
     """
     # Ray Serve decides at import whether HAProxy is used, and here that would be too late.
@@ -43,6 +46,7 @@ def local_ray(settings: Settings, *, namespace: str, num_cpus: int | None = None
                 object_store_memory=OBJECT_STORE_BYTES,
                 include_dashboard=False,
                 configure_logging=False,
+                log_to_driver=log_to_driver,
                 _node_ip_address=LOOPBACK,
             )
             try:

@@ -70,7 +70,8 @@ async def serve_sockets(
     def refuse_without_subprotocol(
         connection: ServerConnection, request: Request, response: Response
     ) -> Response | None:
-        if connection.subprotocol is not None:
+        # An answer that refuses already (a foreign origin) says why better than this would.
+        if connection.subprotocol is not None or response.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             return None
         return connection.respond(
             HTTPStatus.BAD_REQUEST, f"this socket speaks {', '.join(ENCODINGS)}; offer one of them\n"

@@ -22,10 +22,13 @@ def ours(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 def read_or_refuse(data: bytes) -> Layout | None:
     """The layout, or None when the bytes are refused as they should be."""
+    layout, code = None, None
     try:
         layout = read_layout(data)
     except Rejected as refused:
-        assert refused.code is Code.BAD_REQUEST
+        code = refused.code
+    assert code in {None, Code.BAD_REQUEST}
+    if layout is None:
         return None
     at, frame = layout.init_size, 0
     for segment in layout.segments:
@@ -76,19 +79,13 @@ def test_every_truncation_that_is_not_between_fragments_is_refused(ours: bytes, 
 
 @given(st.data())
 def test_a_changed_byte_is_refused_or_leaves_a_sound_table(ours: bytes, data: st.DataObject) -> None:
-    headers = [at for at in range(len(ours)) if not _is_sound(ours, at)]
-    at = data.draw(st.sampled_from(headers))
+    # The reader does not look into an mdat: only what stands before its body can matter.
+    starts = [0, *(segment.offset for segment in read_layout(ours).segments)]
+    start = data.draw(st.sampled_from(starts))
+    at = data.draw(st.integers(start, ours.index(b"mdat", start) + 3))
     changed = bytearray(ours)
     changed[at] ^= data.draw(st.integers(1, 255))
     read_or_refuse(bytes(changed))
-
-
-def _is_sound(ours: bytes, at: int) -> bool:
-    """Whether the byte lies in an mdat's body, where the reader does not look."""
-    return any(
-        s.offset + ours[s.offset : s.offset + s.size].index(b"mdat") + 4 <= at < s.offset + s.size
-        for s in read_layout(ours).segments
-    )
 
 
 def test_a_file_from_the_disk_and_its_bytes_read_the_same(ours: bytes, tmp_path: Path) -> None:

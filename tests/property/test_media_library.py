@@ -27,10 +27,8 @@ libraries = st.lists(
 
 def take_in(shelf: Shelf, files: dict[str, str], now: int) -> int:
     """One run over `files` (path → content), as serve.ingest does it; how many files were read."""
-    # All contents have one size, so that nothing is told apart by luck; each state of a path has its own time.
-    walked = [
-        Found(rel=rel, size=10, mtime_ns=CONTENTS.index(content)) for rel, content in sorted(files.items())
-    ]
+    # All contents have one size, so that nothing is told apart by luck; each has a time of its own.
+    walked = [Found(rel=rel, size=10, mtime_ns=CONTENTS.index(files[rel])) for rel in sorted(files)]
     planned = plan(walked, shelf.sources)
     for source in planned.gone:
         shelf.put(without_file(source))
@@ -66,7 +64,8 @@ def test_a_library_that_changes_in_any_way_keeps_its_laws(states: list[dict[str,
         take_in(shelf, files, now)
         sources = shelf.sources
         # What is there is shown as it is there, and nothing else is available.
-        assert {r: s.sha256 for r, s in sources.items() if s.present} == {r: c for r, c in files.items() if c}
+        good = {rel: content for rel, content in files.items() if content}
+        assert {rel: source.sha256 for rel, source in sources.items() if source.present} == good
         made = catalogue_of(sources.values())
         available = {track_id for track_id, track in made.tracks.items() if track.available}
         assert available == {source.track_id for source in sources.values() if source.present}
@@ -74,9 +73,9 @@ def test_a_library_that_changes_in_any_way_keeps_its_laws(states: list[dict[str,
         for track_id in made.tracks:
             assert len({s.sha256 for s in sources.values() if s.track_id == track_id}) == 1
         # A file that nobody touched is the track that it was.
-        for rel, track_id in held.items():
+        for rel, before_id in held.items():
             if files.get(rel) == contents[rel]:
-                assert sources[rel].track_id == track_id
+                assert sources[rel].track_id == before_id
         # Tracks are never deleted while a path remembers them; albums and artists follow.
         assert {t for a in made.albums.values() for t in a.track_ids} == set(made.tracks)
         ever |= set(made.tracks)

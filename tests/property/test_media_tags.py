@@ -104,7 +104,9 @@ def test_any_path_gives_a_title_an_artist_and_an_album(parts: list[str]) -> None
     st.binary(),
 )
 def test_any_picture_is_resized_or_refused_with_the_code(head: bytes, body: bytes) -> None:
+    code = None
     try:
         assert resized(head + body)
     except Rejected as refused:
-        assert refused.code is Code.BAD_REQUEST
+        code = refused.code
+    assert code in {None, Code.BAD_REQUEST}

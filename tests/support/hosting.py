@@ -137,7 +137,12 @@ class TestDevice:
     __test__ = False
 
     def __init__(
-        self, host: EntityHost, device_id: str, *, user: str = "user-ada", encoding: Encoding = Encoding.MSGPACK
+        self,
+        host: EntityHost,
+        device_id: str,
+        *,
+        user: str = "user-ada",
+        encoding: Encoding = Encoding.MSGPACK,
     ) -> None:
         self.host = host
         self.device_id = DeviceId(device_id)

@@ -40,9 +40,10 @@ def an_item(key: str, *, playable: bool = True, speech: bool = False, uri: Uri |
 
 
 def a_context(keys: Iterable[str], *, uri: Uri | None = ALBUM, revision: str = "1") -> Context:
-    """One item per word of `keys`; a word that ends in `!` may not be played, one that ends in `?` is speech."""
+    """One item per word of `keys`; one that ends in `!` may not be played, one that ends in `?` is speech."""
     items = tuple(
-        an_item(key.rstrip("!?"), playable=not key.endswith("!"), speech=key.endswith("?")) for key in keys
+        an_item(key.rstrip("!?"), uri=track(key), playable=not key.endswith("!"), speech=key.endswith("?"))
+        for key in keys
     )
     return Context(uri=uri, revision=revision, items=items)
 
@@ -83,6 +84,8 @@ class Listening:
                 lent["target"] = _of_tracks(uris)
             case RestoreQueue():
                 lent["parked"] = self.resolve(parked_context(self.session))
+            case _:
+                pass
         events = decide(self.session, command, World(**{**lent, **world}), now_ms=self.now_ms)
         data = encode_record(Record(events=tuple(events), at_ms=self.now_ms))
         for event in decode_record(data).events:
@@ -163,7 +166,7 @@ class Listening:
 
 
 def _of_tracks(uris: Iterable[Uri]) -> Context:
-    """As the shell resolves them. A name that ends in `!` may not be played, one that ends in `?` is speech."""
+    """As the shell resolves them; `!` and `?` as in `a_context`."""
     seen: dict[str, int] = {}
     items = []
     for uri in uris:

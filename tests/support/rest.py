@@ -9,12 +9,13 @@ import httpx
 from argon2 import PasswordHasher
 from starlette.applications import Starlette
 
+from actors.clock import SystemClock
 from actors.host import EntityHost
 from actors.references import HostRef
 from actors.shards import N_SHARDS
 from catalog.model import Plan
 from kernel.ids import HostId, UserId
-from kernel.units import Millis
+from kernel.units import Clock, Millis
 from serve.accounts import Account, Accounts
 from serve.api import create_api
 from serve.directory import Directory
@@ -24,7 +25,6 @@ from serve.tokens import SCOPES, Tokens
 from storage.catalogue import Catalogue
 from storage.ports import HostRecord, ShardOwner
 from storage.stores import Stores, memory_stores
-from tests.support.clock import FakeClock
 from tests.support.hosting import a_host, fill_catalogue
 
 HOST = HostRecord(
@@ -82,14 +82,14 @@ async def own_every_shard(stores: Stores, host: HostRecord = HOST, *, owner_epoc
 @asynccontextmanager
 async def running_rest(
     *,
-    clock: FakeClock | None = None,
+    clock: Clock | None = None,
     owned: bool = True,
     page_folder: Path | None = None,
     reach: HostRef | None = None,
     behind_proxy: bool = False,
     **settings: object,
 ) -> AsyncIterator[Rest]:
-    clock = clock or FakeClock()
+    clock = clock or SystemClock()  # as the host's
     stores = memory_stores(clock)
     await fill_catalogue(Catalogue(stores.documents, clock))
     if owned:

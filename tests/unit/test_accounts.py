@@ -35,7 +35,7 @@ class CheapHasher(PasswordHasher):
 
     def verify(self, hash: str | bytes, password: str | bytes) -> bool:  # type: ignore[override]
         self.gate.wait(10)
-        self.verified += 1
+        self.verified += str(hash).startswith("$argon2id$")  # anything else is refused for free
         return super().verify(hash, password)
 
 

@@ -588,7 +588,10 @@ async def test_a_reader_that_takes_nothing_loses_its_place(rig: Rig, monkeypatch
 
 
 async def test_bytes_that_are_gone_are_an_honest_404(rig: Rig) -> None:
-    await rig.stores.blobs.delete(f"audio/{ETAG.strip(chr(34))}")
+    key = f"audio/{ETAG.strip(chr(34))}"
+    await rig.stores.blobs.delete(key)
+    assert reason(await rig.get(f"/s/{rig.lease()}/aac-160.mp4")) == (404, "NOT_FOUND")
+    await rig.stores.blobs.put(key, b"", content_type="audio/mp4")
     assert reason(await rig.get(f"/s/{rig.lease()}/aac-160.mp4")) == (404, "NOT_FOUND")
 
 

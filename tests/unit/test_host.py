@@ -58,22 +58,29 @@ async def laptop(hosted: Fixture) -> TestDevice:
     return device
 
 
-async def test_a_play_makes_the_sender_active_and_reaches_everybody(phone: TestDevice, laptop: TestDevice) -> None:
+async def test_a_play_makes_the_sender_active_and_reaches_everybody(
+    phone: TestDevice, laptop: TestDevice
+) -> None:
     reply = await phone.command(Play(context_uri=ALBUM_URI))
     assert reply.ok, reply.error
     push = await laptop.wait_for(Push, lambda p: p.durable)
     assert push.seq == reply.seq
-    assert push.player is not UNSET and push.player.is_playing is True
+    assert push.player is not UNSET
+    assert push.player.is_playing is True
     assert push.player.active_device_id == phone.device_id
-    assert push.devices is not UNSET and [d.is_active for d in push.devices] == [True, False]
+    assert push.devices is not UNSET
+    assert [d.is_active for d in push.devices] == [True, False]
 
 
-async def test_the_active_device_gets_leases_of_the_current_item_and_the_next_three(phone: TestDevice) -> None:
+async def test_the_active_device_gets_leases_of_the_current_item_and_the_next_three(
+    phone: TestDevice,
+) -> None:
     await phone.command(Play(context_uri=ALBUM_URI))
     media = await phone.wait_for(Media)
     assert [lease.uri for lease in media.leases] == [track_uri(n) for n in range(4)]
     assert media.leases[0].rendition == "aac-256"
-    assert media.leases[0].url.startswith("http://127.0.0.1:8001/s/") and media.leases[0].url.endswith("/")
+    assert media.leases[0].url.startswith("http://127.0.0.1:8001/s/")
+    assert media.leases[0].url.endswith("/")
 
 
 async def test_leases_are_sent_again_when_the_queue_changes_what_comes_next(phone: TestDevice) -> None:
@@ -85,13 +92,18 @@ async def test_leases_are_sent_again_when_the_queue_changes_what_comes_next(phon
     assert [lease.uri for lease in media.leases] == [track_uri(n) for n in (0, 5, 1, 2)]
 
 
-async def test_a_seek_is_told_to_both_devices_with_the_position_alone(phone: TestDevice, laptop: TestDevice) -> None:
+async def test_a_seek_is_told_to_both_devices_with_the_position_alone(
+    phone: TestDevice, laptop: TestDevice
+) -> None:
     await phone.command(Play(context_uri=ALBUM_URI))
     laptop.forget()
     reply = await phone.command(SeekTo(position_ms=Millis(4000)))
     push = await laptop.wait_for(Push)
-    assert reply.ok and not push.durable and push.seq == reply.seq
-    assert push.player is not UNSET and push.player.position_as_of_timestamp == 4000
+    assert reply.ok
+    assert not push.durable
+    assert push.seq == reply.seq
+    assert push.player is not UNSET
+    assert push.player.position_as_of_timestamp == 4000
     assert push.player.next_tracks is UNSET
 
 
@@ -103,17 +115,21 @@ async def test_a_repeated_command_gets_its_stored_reply_and_is_not_done_twice(ph
     assert again == first
     assert (await phone.host.look(UserId("user-ada"))).player.track is not None
     looked = (await phone.host.look(UserId("user-ada"))).player
-    assert looked.track is not None and looked.track.uri == track_uri(1)
+    assert looked.track is not None
+    assert looked.track.uri == track_uri(1)
 
 
-async def test_what_was_acknowledged_is_there_after_the_host_is_gone(hosted: Fixture, phone: TestDevice) -> None:
+async def test_what_was_acknowledged_is_there_after_the_host_is_gone(
+    hosted: Fixture, phone: TestDevice
+) -> None:
     await phone.command(Play(context_uri=ALBUM_URI))
     await phone.command(AddToQueue(uris=(track_uri(4), track_uri(3))))
     reply = await phone.command(SkipNext(), command_id="skip-0002")
     # No stop, no fold: as after kill -9. The next owner has the next epoch.
     successor = await a_host(hosted[1], owner_epoch=2)
     player = (await successor.look(UserId("user-ada"))).player
-    assert player.track is not None and player.track.uri == track_uri(4)
+    assert player.track is not None
+    assert player.track.uri == track_uri(4)
     assert [item.uri for item in player.next_tracks[:2]] == [track_uri(3), track_uri(1)]
     heir = TestDevice(successor, "phone-001")
     await heir.connect()
@@ -127,7 +143,8 @@ async def test_a_host_whose_place_was_taken_says_so_and_lets_go(hosted: Fixture,
     seq = (await host.look(UserId("user-ada"))).seq
     await stores.log.append([LogRecord(key="session/user-ada", seq=seq + 1, owner_epoch=9, payload=b"")])
     reply = await phone.command(SkipNext())
-    assert reply.error is not None and reply.error.code is Code.NOT_OWNER
+    assert reply.error is not None
+    assert reply.error.code is Code.NOT_OWNER
     assert (await phone.wait_closed())[0] == TABLE[Code.NOT_OWNER].close
 
 
@@ -138,7 +155,9 @@ async def test_a_key_of_another_hosts_shard_is_refused(hosted: Fixture) -> None:
     assert caught.value.code is Code.NOT_OWNER
 
 
-async def test_a_resume_gets_exactly_the_durable_pushes_that_were_missed(phone: TestDevice, laptop: TestDevice) -> None:
+async def test_a_resume_gets_exactly_the_durable_pushes_that_were_missed(
+    phone: TestDevice, laptop: TestDevice
+) -> None:
     await phone.command(Play(context_uri=ALBUM_URI))
     seen = await laptop.wait_for(Push, lambda p: p.durable)
     laptop.drop()
@@ -150,7 +169,8 @@ async def test_a_resume_gets_exactly_the_durable_pushes_that_were_missed(phone: 
     assert welcome.resumed
     assert [push.seq for push in pushes if push.durable] == [seen.seq + 1, seen.seq + 2, seen.seq + 3]
     newest = next(push for push in pushes if not push.durable)
-    assert newest.player is not UNSET and newest.player.position_as_of_timestamp == 3000
+    assert newest.player is not UNSET
+    assert newest.player.position_as_of_timestamp == 3000
     assert not any(isinstance(frame, Snapshot) for frame in laptop.frames)
 
 
@@ -173,12 +193,15 @@ async def test_of_two_sockets_with_one_device_id_the_newer_stays(hosted: Fixture
 async def test_a_ping_is_answered_with_the_servers_times(phone: TestDevice) -> None:
     await phone.say(Ping(t0_ms=123.5, rtt_ms=8.0, clock_offset_ms=-2.0, clock_error_ms=4.0))
     pong = await phone.wait_for(Pong)
-    assert pong.t0_ms == 123.5 and pong.t1_ms <= pong.t2_ms
+    assert pong.t0_ms == 123.5
+    assert pong.t1_ms <= pong.t2_ms
     (device,) = (await phone.host.look(UserId("user-ada"))).devices
     assert (device.rtt_ms, device.clock_offset_ms, device.clock_error_ms) == (8.0, -2.0, 4.0)
 
 
-async def test_a_report_of_another_device_than_the_active_one_is_refused(phone: TestDevice, laptop: TestDevice) -> None:
+async def test_a_report_of_another_device_than_the_active_one_is_refused(
+    phone: TestDevice, laptop: TestDevice
+) -> None:
     await phone.command(Play(context_uri=ALBUM_URI))
     player = (await phone.host.look(UserId("user-ada"))).player
     assert player.play_id is not None
@@ -200,19 +223,23 @@ async def test_a_volume_is_set_on_the_device_and_not_echoed_to_who_set_it_there(
     phone: TestDevice, laptop: TestDevice
 ) -> None:
     reply = await phone.command(SetVolume(volume_percent=30, device_id=DeviceId("laptop-001")))
-    assert reply.ok and reply.result["volume_percent"] == 30
+    assert reply.ok
+    assert reply.result["volume_percent"] == 30
     assert laptop.wire.closed is None
     devices = {d.device_id: d for d in (await phone.host.look(UserId("user-ada"))).devices}
     assert devices[DeviceId("laptop-001")].volume_percent == 30
     assert devices[DeviceId("phone-001")].volume_percent == 50
 
 
-async def test_a_goodbye_of_the_active_device_pauses_and_releases_it(phone: TestDevice, laptop: TestDevice) -> None:
+async def test_a_goodbye_of_the_active_device_pauses_and_releases_it(
+    phone: TestDevice, laptop: TestDevice
+) -> None:
     await phone.command(Play(context_uri=ALBUM_URI))
     await phone.say(Goodbye(reason=GoodbyeReason.USER_REQUEST))
     phone.drop()
     push = await laptop.wait_for(Push, lambda p: p.player is not UNSET and p.player.active_device_id is None)
-    assert push.player is not UNSET and push.player.is_playing is False
+    assert push.player is not UNSET
+    assert push.player.is_playing is False
 
 
 # --- handoff ------------------------------------------------------------------------------------------
@@ -224,7 +251,9 @@ async def test_a_handoff_prepares_the_target_then_switches_both_at_one_instant(
     await phone.command(Play(context_uri=ALBUM_URI))
     asked = asyncio.ensure_future(phone.command(Transfer(device_id=laptop.device_id)))
     prepare = await laptop.wait_for(Prepare)
-    assert prepare.device_epoch == 2 and prepare.lease.uri == track_uri(0) and prepare.will_play
+    assert prepare.device_epoch == 2
+    assert prepare.lease.uri == track_uri(0)
+    assert prepare.will_play
     await laptop.say(Ready(handoff_id=prepare.handoff_id, buffered_ms=4000, start_delay_ms=20))
     reply = await asked
     assert reply.ok, reply.error
@@ -246,7 +275,8 @@ async def test_a_handoff_prepares_the_target_then_switches_both_at_one_instant(
             and p.player.last_handoff.gap_ms is not None
         ),
     )
-    assert push.player is not UNSET and push.player.last_handoff is not UNSET
+    assert push.player is not UNSET
+    assert push.player.last_handoff is not UNSET
     assert push.player.last_handoff is not None
     assert push.player.last_handoff.gap_ms == pytest.approx(8.0)
     assert push.player.last_handoff.jump_ms == pytest.approx(0.0)
@@ -260,9 +290,12 @@ async def test_a_target_that_refuses_leaves_the_source_playing(phone: TestDevice
     prepare = await laptop.wait_for(Prepare)
     await laptop.say(Refuse(handoff_id=prepare.handoff_id, reason="needs_gesture"))
     reply = await asked
-    assert reply.error is not None and reply.error.code is Code.HANDOFF_FAILED
+    assert reply.error is not None
+    assert reply.error.code is Code.HANDOFF_FAILED
     player = (await phone.host.look(UserId("user-ada"))).player
-    assert player.active_device_id == phone.device_id and player.is_playing and player.device_epoch == 1
+    assert player.active_device_id == phone.device_id
+    assert player.is_playing
+    assert player.device_epoch == 1
 
 
 async def test_a_target_that_is_lost_while_it_prepares_leaves_the_source_playing(
@@ -273,7 +306,8 @@ async def test_a_target_that_is_lost_while_it_prepares_leaves_the_source_playing
     await laptop.wait_for(Prepare)
     laptop.drop()
     reply = await asked
-    assert reply.error is not None and reply.error.details["reason"] == "target_lost"
+    assert reply.error is not None
+    assert reply.error.details["reason"] == "target_lost"
     assert (await phone.host.look(UserId("user-ada"))).player.active_device_id == phone.device_id
 
 
@@ -286,7 +320,8 @@ async def test_a_second_transfer_elsewhere_is_refused_while_one_is_under_way(
     first = asyncio.ensure_future(phone.command(Transfer(device_id=laptop.device_id)))
     prepare = await laptop.wait_for(Prepare)
     second = await kitchen.command(Transfer(device_id=kitchen.device_id))
-    assert second.error is not None and second.error.code is Code.HANDOFF_IN_PROGRESS
+    assert second.error is not None
+    assert second.error.code is Code.HANDOFF_IN_PROGRESS
     await laptop.say(Ready(handoff_id=prepare.handoff_id, buffered_ms=4000))
     assert (await first).ok
 
@@ -294,10 +329,13 @@ async def test_a_second_transfer_elsewhere_is_refused_while_one_is_under_way(
 async def test_a_transfer_to_the_active_device_changes_nothing(phone: TestDevice) -> None:
     await phone.command(Play(context_uri=ALBUM_URI))
     reply = await phone.command(Transfer(device_id=phone.device_id))
-    assert reply.ok and reply.result["already_active"] is True
+    assert reply.ok
+    assert reply.result["already_active"] is True
 
 
-async def test_a_transfer_while_paused_stays_paused_unless_asked(phone: TestDevice, laptop: TestDevice) -> None:
+async def test_a_transfer_while_paused_stays_paused_unless_asked(
+    phone: TestDevice, laptop: TestDevice
+) -> None:
     await phone.command(Play(context_uri=ALBUM_URI))
     await phone.command(Pause())
     asked = asyncio.ensure_future(
@@ -308,19 +346,25 @@ async def test_a_transfer_while_paused_stays_paused_unless_asked(phone: TestDevi
     await laptop.say(Ready(handoff_id=prepare.handoff_id, buffered_ms=4000))
     assert (await asked).ok
     player = (await phone.host.look(UserId("user-ada"))).player
-    assert player.active_device_id == laptop.device_id and player.is_paused
+    assert player.active_device_id == laptop.device_id
+    assert player.is_paused
 
 
 async def test_a_transfer_to_a_device_that_is_not_there_says_so(phone: TestDevice) -> None:
     reply = await phone.command(Transfer(device_id=DeviceId("nowhere-01")))
-    assert reply.error is not None and reply.error.code is Code.DEVICE_UNAVAILABLE
+    assert reply.error is not None
+    assert reply.error.code is Code.DEVICE_UNAVAILABLE
 
 
-async def test_a_plan_says_what_would_happen_and_changes_nothing(phone: TestDevice, laptop: TestDevice) -> None:
+async def test_a_plan_says_what_would_happen_and_changes_nothing(
+    phone: TestDevice, laptop: TestDevice
+) -> None:
     await phone.command(Play(context_uri=ALBUM_URI))
     reply = await phone.command(Transfer(device_id=laptop.device_id, plan=True))
-    assert reply.ok and reply.result["possible"] is True
-    assert reply.result["codec"] == "aac" and reply.result["bitrate_kbps"] == 256
+    assert reply.ok
+    assert reply.result["possible"] is True
+    assert reply.result["codec"] == "aac"
+    assert reply.result["bitrate_kbps"] == 256
     assert not any(isinstance(frame, Prepare) for frame in laptop.read())
 
 

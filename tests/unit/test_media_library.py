@@ -127,6 +127,17 @@ def test_a_file_gone_bad_keeps_its_track_unavailable_and_is_read_again_when_mend
     assert [take.found.rel for take in plan([found("a", size=5, mtime_ns=9)], {"a": gone}).take] == ["a"]
 
 
+def test_a_path_that_is_gone_is_forgotten_once_another_holds_its_track() -> None:
+    shelf = Shelf([without_file(source("old", "x", track_id="t1"))])
+    assert shelf.put(source("new", "x", track_id="t1")).forgotten == ("old",)
+    shelf.put(source("copy", "x", track_id="t1"))
+    amended = shelf.put(without_file(source("copy", "x", track_id="t1")))
+    assert (amended.written, amended.forgotten) == ((), ("copy",))
+    last = shelf.put(without_file(source("new", "x", track_id="t1")))
+    assert last.forgotten == ()
+    assert set(shelf.sources) == {"new"}
+
+
 def test_a_track_is_available_while_any_path_holds_it() -> None:
     a, b = source("a", "x", track_id="t1"), source("b", "x", track_id="t1")
     track_id = TrackId("t1")

@@ -46,7 +46,7 @@ def tag_vorbis(path: Path) -> None:
     picture = flac.Picture()
     picture.type, picture.mime, picture.data = 3, "image/png", PICTURE
     if isinstance(file, mutagen.flac.FLAC):
-        file.add_picture(picture)
+        file.add_picture(picture)  # type: ignore[no-untyped-call]
     else:
         written = picture.write()
         file["METADATA_BLOCK_PICTURE"] = base64.b64encode(written).decode()

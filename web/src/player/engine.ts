@@ -104,7 +104,7 @@ export class Engine {
     return this.wanted && this.tracks.length > 0 && !this.hasEnded;
   }
 
-  /** Should sound and does not yet. */
+  /** Should sound and does not yet, or is not known to: a session's position stands still until it surely moves. */
   get buffering(): boolean {
     return this.playing && (this.stalled || this.pendingMs !== null);
   }
@@ -132,6 +132,12 @@ export class Engine {
         : this.element.currentTime -
           (this.graph.outputLatencyS - (performanceMs - performance.now()) / 1000) * this.element.playbackRate;
     return Math.max(0, Math.min(mediaS, placement.endS) - placement.startS) * 1000;
+  }
+
+  /** The sound flows, and where it is is known to the millisecond. Other speeds are not looked at so closely. */
+  private get isSteady(): boolean {
+    if (this.element.seeking || this.element.paused || this.element.readyState < 3) return false;
+    return this.element.playbackRate !== 1 || this.lockstep.offsetS !== null;
   }
 
   /** Looks at both clocks; true when the position is known well. */
@@ -200,6 +206,7 @@ export class Engine {
 
   play(): void {
     this.wanted = true;
+    if (this.element.paused) this.stalled = true;
     this.applyPlay();
   }
 
@@ -225,6 +232,7 @@ export class Engine {
     const ahead = bufferedAheadS(this.buffer.ranges, atS);
     if (ahead > 0.2 || (ahead > 0 && current.nextSegment >= rendition.segments.length)) {
       this.pendingMs = null;
+      this.stalled = this.wanted;
       this.element.currentTime = atS;
       this.applyPlay();
       this.wake();
@@ -425,7 +433,7 @@ export class Engine {
       this.prepareLoudness(nowS, placement, next);
       this.noticeEnd(nowS, placement, next);
     }
-    const stalled = this.wanted && !this.hasEnded && (this.element.seeking || this.element.readyState < 3);
+    const stalled = this.wanted && !this.hasEnded && !this.isSteady;
     if (stalled !== this.stalled) {
       this.stalled = stalled;
       this.events.changed();
