@@ -10,12 +10,14 @@ from actors.host import PUT_AWAY_AFTER_S, EntityHost, Ticket
 from actors.journal import Journal, LogWriter
 from actors.listener import Listener
 from actors.media_desk import MediaDesk
+from actors.play_notes import PlayNotes
 from actors.user_session import UserSession
 from connect.frames import Limits
 from kernel.ids import HostId, UserId, ulid
 from kernel.units import Clock
 from media.leases import Secrets
 from storage.catalogue import Catalogue
+from storage.library import Library
 from storage.stores import Stores
 
 
@@ -42,6 +44,7 @@ def build_host(
     autoplay = CatalogueAutoplay(catalogue)
     desk = MediaDesk(catalogue, lease_secrets, clock, edge_url=edge_url, lease_s=limits.lease_s)
     writer = LogWriter(stores.log)
+    notes = PlayNotes(Library(stores.documents, clock), clock)
 
     def make_listener(user_id: UserId, owner_epoch: int) -> Listener:
         def make_session(listener: Listener) -> UserSession:
@@ -56,6 +59,7 @@ def build_host(
                 publish=listener.publish,
                 changed=listener.session_changed,
                 lost=listener.lost,
+                left=notes.left,
             )
 
         def make_devices(listener: Listener) -> Devices:

@@ -5,8 +5,8 @@ The order is drawn by a generator seeded with what was heard, so a refill of the
 
 from random import Random
 
-from catalog.model import Track
-from kernel.ids import TrackId, Uri, parse_uri, uri
+from catalog.model import Track, piece_uri
+from kernel.ids import TrackId, Uri, parse_uri
 from sessions.inputs import Candidate
 from sessions.view import Reason
 from storage.catalogue import Catalogue
@@ -32,13 +32,13 @@ class CatalogueAutoplay:
         chosen: list[Candidate] = []
         for track in tracks:
             for artist_id, name in zip(track.artist_ids, track.artist_names, strict=True):
-                reason = Reason(kind="same_artist", text=f"More by {name}", seed_uris=(_uri(track),))
+                reason = Reason(kind="same_artist", text=f"More by {name}", seed_uris=(piece_uri(track),))
                 found = await self._catalogue.tracks_by_artist(artist_id, limit=PER_SEED_MAX)
                 room = int(count * SAME_ARTIST_SHARE) - len(chosen)
                 chosen += _draw(found, taken, rng, room, reason)
         for track in tracks:
             for genre in track.genres:
-                reason = Reason(kind="shared_genre", text=f"More {genre}", seed_uris=(_uri(track),))
+                reason = Reason(kind="shared_genre", text=f"More {genre}", seed_uris=(piece_uri(track),))
                 found = await self._catalogue.tracks_by_genre(genre, limit=PER_SEED_MAX)
                 chosen += _draw(found, taken, rng, count - len(chosen), reason)
         return tuple(chosen[:count])
@@ -54,10 +54,8 @@ def _draw(
     fresh = fresh[: max(0, room)]
     taken.update(track.track_id for track in fresh)
     return [
-        Candidate(uri=_uri(track), duration_ms=track.duration_ms, is_speech=track.is_speech, reason=reason)
+        Candidate(
+            uri=piece_uri(track), duration_ms=track.duration_ms, is_speech=track.is_speech, reason=reason
+        )
         for track in fresh
     ]
-
-
-def _uri(track: Track) -> Uri:
-    return uri("track", track.track_id)

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import PendingCallsLimitExceeded, RayActorError, RayTaskError
 
 from connect.frames import CommandFrame, Reply, Snapshot
 from kernel.errors import Code, SegueError, Unavailable
@@ -87,12 +87,17 @@ class RayHost:
         return snapshot
 
     async def _ask(self, call: Callable[[Handle], Awaitable[T]]) -> T:
-        try:
-            if self._handle is None:
+        if self._handle is None:
+            try:
                 self._handle = ray.get_actor(actor_name(self._host_id), namespace=NAMESPACE)
+            except ValueError:
+                raise _gone(self._host_id) from None
+        try:
             return await _asked(self._host_id, call(self._handle), CALL_DEADLINE_S)
-        except ValueError:
-            raise _gone(self._host_id) from None
+        except PendingCallsLimitExceeded:
+            raise Unavailable(
+                Code.BUSY, f"{self._host_id} asked: too many calls are waiting", None, Millis(500)
+            ) from None
         except Unavailable as error:
             if error.code is Code.NOT_OWNER:
                 self._handle = None

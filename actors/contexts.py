@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from catalog.model import Track
+from catalog.model import Track, piece_uri
 from kernel.errors import Code, Rejected
 from kernel.ids import AlbumId, ArtistId, TrackId, Uri, parse_uri, uri
 from sessions.inputs import Context, ContextItem
@@ -45,9 +45,9 @@ class Contexts:
 
     async def _tracks_of(self, context_uri: Uri) -> list[Track]:
         match parse_uri(context_uri):
-            case ("track", _):
+            case ("track" | "episode", _):
                 return await self._tracks([_track_id(context_uri)])
-            case ("album", identifier):
+            case ("album" | "show", identifier):
                 (album,) = await self._catalogue.albums([AlbumId(identifier)])
                 if album is not None:
                     return await self._tracks(album.track_ids[:CONTEXT_ITEMS_MAX])
@@ -60,7 +60,7 @@ class Contexts:
             case _:
                 raise Rejected(
                     Code.BAD_REQUEST,
-                    f"context {context_uri!r} rejected: no album, artist or track has it",
+                    f"context {context_uri!r} rejected: no album, show, artist, track or episode has it",
                 )
         raise Rejected(Code.NOT_FOUND, f"context {context_uri} asked for: it is not in this catalogue")
 
@@ -82,10 +82,10 @@ def _by_album(track: Track) -> tuple[str, str, int, int]:
 
 def _track_id(track_uri: Uri) -> TrackId:
     match parse_uri(track_uri):
-        case ("track", identifier):
+        case ("track" | "episode", identifier):
             return TrackId(identifier)
         case _:
-            raise Rejected(Code.BAD_REQUEST, f"{track_uri!r} rejected: not the URI of a track")
+            raise Rejected(Code.BAD_REQUEST, f"{track_uri!r} rejected: not the URI of a track or an episode")
 
 
 def _items(tracks: Sequence[Track]) -> tuple[ContextItem, ...]:
@@ -97,7 +97,7 @@ def _items(tracks: Sequence[Track]) -> tuple[ContextItem, ...]:
             ContextItem(
                 # The track, not its place: what comes next stays the same when the album gains a track.
                 key=track.track_id if nth == 1 else f"{track.track_id}#{nth}",
-                uri=uri("track", track.track_id),
+                uri=piece_uri(track),
                 duration_ms=track.duration_ms,
                 is_speech=track.is_speech,
                 playable=track.available and bool(track.renditions),

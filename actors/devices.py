@@ -1,12 +1,12 @@
 """One user's device set as a live entity. Load, decide, commit, apply; nothing here decides."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import msgspec
 
 from actors.journal import Journal
-from actors.turn import Turn
+from actors.turn import Rest, Turn
 from connect.device_rules import Decided, Effect, Input, decide
 from connect.device_set import DeviceSet, Event, apply, is_durable, is_shown, revived
 from connect.frames import DeviceInfo
@@ -50,7 +50,7 @@ class Devices:
         self._perform = perform
         self._shown = shown
         self._lost = lost
-        self._turn: Turn[Told] = Turn(self._handle, lost)
+        self._turn: Turn[Told] = Turn(self._handle, poisoned=lost, turned_away=_refuse)
 
     async def open(self) -> None:
         """Come back from the log. Raises Fenced, Unavailable."""
@@ -68,6 +68,10 @@ class Devices:
     async def close(self) -> None:
         await self._turn.close()
         await self._journal.put_snapshot(msgspec.msgpack.encode(self.state))
+
+    def abandon(self, why: SegueError) -> None:
+        """Stop at once: this memory is not to be trusted any more."""
+        self._turn.abandon(why)
 
     @property
     def idle(self) -> bool:
@@ -87,7 +91,7 @@ class Devices:
         """Take a message; it may be done before this returns. Raises Unavailable BUSY."""
         self._turn.post(Told(said, done, refused))
 
-    def _handle(self, told: Told) -> Awaitable[None] | None:
+    def _handle(self, told: Told) -> Rest | None:
         try:
             decided = decide(
                 self.state, told.said, active_device_id=self._active(), now_ms=self._clock.now_ms()
@@ -106,12 +110,11 @@ class Devices:
             await self._journal.append(msgspec.msgpack.encode(Record(events=durable)))
         except SegueError as error:
             _refuse(told, error)
-            if isinstance(error, Fenced):
+            if isinstance(error, Fenced) or self._journal.in_doubt:
                 self._lost(error)
             return
         self._apply(told, decided)
-        if self._journal.wants_snapshot:
-            await self._journal.put_snapshot(msgspec.msgpack.encode(self.state))
+        await self._journal.put_snapshot_if_due(lambda: msgspec.msgpack.encode(self.state))
 
     def _apply(self, told: Told, decided: Decided) -> None:
         for event in decided.events:

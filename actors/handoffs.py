@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Protocol, assert_never
 
 import structlog
@@ -63,6 +64,7 @@ class Handoffs:
         clock: Clock,
         mint: Callable[[], str],
         measured: Callable[[float, float], None],
+        lost: Callable[[BaseException], None],
     ) -> None:
         self.current: rules.Handoff | None = None
         """The one under way, or the last one."""
@@ -76,16 +78,26 @@ class Handoffs:
         self._answers: dict[str, tuple[CommandFrame, Answer]] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._lost = lost
+        self._closed = False
 
     @property
     def under_way(self) -> bool:
         return self.current is not None and not self.current.is_over
 
     def close(self) -> None:
+        """Stop at once. Whoever waits for an answer is told to ask again."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:
             task.cancel()
+        for frame, answer in self._answers.values():
+            gone = Unavailable(
+                Code.GOING_AWAY, "the transfer was cut off: its session is being put away", None, Millis(500)
+            )
+            answer(refusal(frame.command_id, self._session.seq, gone))
+        self._answers.clear()
 
     # --- asks ---------------------------------------------------------------------------------------
 
@@ -221,7 +233,7 @@ class Handoffs:
             self.tell(messages.Changed(is_playing=player.is_playing, speed=player.playback_speed or 1.0))
 
     def tell(self, said: messages.Input) -> None:
-        if self.current is None or self.current.is_over:
+        if self.current is None or self.current.is_over or self._closed:
             return
         self.current, effects = rules.step(self.current, said, self._clock.now_ms())
         self._perform(effects)
@@ -235,7 +247,8 @@ class Handoffs:
     def _do(self, effect: messages.Effect) -> None:
         match effect:
             case messages.SendPrepare():
-                self._spawn(self._prepare(effect))
+                assert self.current is not None, "a prepare belongs to a handoff"
+                self._spawn(self._prepare(self.current, effect))
             case messages.AskCommit():
                 self._ask_commit(effect)
             case messages.SendSwitch():
@@ -248,13 +261,15 @@ class Handoffs:
             case messages.AnswerTransfer():
                 self._answer(effect)
             case messages.AskPlayback(playing=playing):
-                self._session.post(Ask(Resume() if playing else Pause()))
+                # The transfer asked for is done already, so a session that is busy is no reason to fail it.
+                with suppress(Unavailable):
+                    self._session.post(Ask(Resume() if playing else Pause()))
             case messages.Measured(gap_ms=gap_ms, jump_ms=jump_ms):
                 assert self.current is not None, "a measurement belongs to a handoff"
                 self._measured(gap_ms, jump_ms)
-                self._session.post(
-                    Ask(HandoffMeasured(handoff_id=self.current.handoff_id, gap_ms=gap_ms, jump_ms=jump_ms))
-                )
+                noted = HandoffMeasured(handoff_id=self.current.handoff_id, gap_ms=gap_ms, jump_ms=jump_ms)
+                with suppress(Unavailable):
+                    self._session.post(Ask(noted))
             case messages.Publish(view=view):
                 # The place that was last published: a commit is told here before its own push goes out, and a
                 # volatile push from beyond it would look like a hole.
@@ -276,9 +291,7 @@ class Handoffs:
             case _:
                 assert_never(effect)
 
-    async def _prepare(self, effect: messages.SendPrepare) -> None:
-        handoff = self.current
-        assert handoff is not None, "a prepare belongs to a handoff"
+    async def _prepare(self, handoff: rules.Handoff, effect: messages.SendPrepare) -> None:
         device = self._devices.info(handoff.to_device_id)
         epoch = handoff.if_device_epoch + 1
         try:
@@ -286,7 +299,11 @@ class Handoffs:
         except Unavailable:
             lease = None
         current, target = self.current, self._audience.peers.get(handoff.to_device_id)
-        if current is None or current.handoff_id != handoff.handoff_id or current.attempt != effect.attempt:
+        if current is None or (current.handoff_id, current.stage, current.attempt) != (
+            handoff.handoff_id,
+            rules.Stage.PREPARING,
+            effect.attempt,
+        ):
             return
         if lease is None or target is None:
             self.tell(messages.TargetRefused(reason="no_lease"))
@@ -374,4 +391,9 @@ class Handoffs:
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            self._lost(bug)

@@ -29,6 +29,12 @@ OPENING_MAX = 64
 OPENING_WAITING_MAX = 4_096
 PUT_AWAY_AFTER_S = 60.0
 SWEEP_EVERY_S = 1.0
+WRITE_BEHIND_WITHIN_S = 2.0
+"""Of all sessions together; who is not done by then is written at the next sweep or the one after."""
+FOLDING_MAX = 64
+"""Listeners that are put away at once: each writes to the store, whose queue is bounded too."""
+LAGGING_EVERY_S = 0.1
+"""How often a connection that does not keep up is looked at."""
 COMMAND_DEADLINE_S = 10.0
 
 log = structlog.get_logger()
@@ -42,6 +48,15 @@ class Ticket(Protocol):
 
     @property
     def plan(self) -> Plan: ...
+
+    @property
+    def session_epoch(self) -> int: ...
+
+    @property
+    def client_id(self) -> str: ...
+
+    @property
+    def family(self) -> str: ...
 
 
 class EntityHost:
@@ -70,7 +85,12 @@ class EntityHost:
         self._opening: dict[UserId, asyncio.Task[Listener]] = {}
         self._closing: dict[UserId, asyncio.Task[None]] = {}
         self._opening_slots = asyncio.Semaphore(OPENING_MAX)
+        self._folding_slots = asyncio.Semaphore(FOLDING_MAX)
         self._peers: set[Peer] = set()
+        self._tickets: dict[Peer, Ticket] = {}
+        """Of those whose hello was accepted, or is about to be."""
+        self._lagging: set[Peer] = set()
+        self._lagging_timer: asyncio.TimerHandle | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._leaving = False
 
@@ -86,12 +106,17 @@ class EntityHost:
         for peer in list(self._peers):
             peer.send(GoAway(reason="shutdown", reconnect_after_ms=Millis(1000), jitter_ms=Millis(2000)))
             peer.close(SegueError(Code.GOING_AWAY, "the host is shutting down", None, Millis(1000)))
+        if self._lagging_timer is not None:
+            self._lagging_timer.cancel()
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.wait([self._sweeper])
-        for task in list(self._opening.values()):
-            await asyncio.wait([task])
-        await asyncio.gather(*(self._put_away(user_id) for user_id in list(self._listeners)))
+        if self._opening:
+            await asyncio.wait(list(self._opening.values()))
+        for user_id in list(self._listeners):
+            self._put_away(user_id)
+        if self._closing:
+            await asyncio.wait(list(self._closing.values()))
 
     def statistics(self) -> dict[str, int]:
         return {"peers": len(self._peers), "listeners": len(self._listeners), "shards": len(self._shards)}
@@ -101,7 +126,7 @@ class EntityHost:
     def connected(self, transport: Transport, encoding: Encoding) -> Peer:
         """A socket opened. It has the time of the limits to say hello."""
         now = self._clock.tick_s()
-        peer = Peer(transport, Link(encoding, tick_s=now, limits=self._limits), self._clock)
+        peer = Peer(transport, Link(encoding, tick_s=now, limits=self._limits), self._clock, self._lags)
         if self._leaving or len(self._peers) >= PEERS_MAX:
             code = Code.GOING_AWAY if self._leaving else Code.TOO_MANY_CONNECTIONS
             peer.close(SegueError(code, f"{len(self._peers)} sockets are open here", None, Millis(5000)))
@@ -111,6 +136,8 @@ class EntityHost:
 
     def receive(self, peer: Peer, data: bytes | str) -> Awaitable[None] | None:
         """One message of a peer. An awaitable means: hand over no further message of it until it is done."""
+        if peer.closed:
+            return None  # it was sent away; what it says on its way out is not heard
         got = peer.link.receive(data, self._clock.tick_s())
         match got:
             case None:
@@ -133,12 +160,16 @@ class EntityHost:
         """Its socket has ended, whoever ended it."""
         peer.closed = True
         self._peers.discard(peer)
+        self._tickets.pop(peer, None)
+        self._lagging.discard(peer)
         if peer.listener is not None:
             peer.listener.leave(peer)
 
     async def _greet(self, peer: Peer, hello: Hello) -> None:
         try:
             ticket = await self._verify_ticket(hello.ticket)
+            if not peer.closed:
+                self._tickets[peer] = ticket
             listener = await self.listener(ticket.user_id)
             if not peer.closed:
                 peer.listener = listener
@@ -146,20 +177,42 @@ class EntityHost:
         except SegueError as error:
             peer.close(error)
 
+    def end_withdrawn(self, withdrawn: Callable[[Ticket], bool]) -> int:
+        """Close the connections whose ticket does not count any more; gives how many."""
+        ended = [peer for peer, ticket in self._tickets.items() if not peer.closed and withdrawn(ticket)]
+        for peer in ended:
+            peer.close(SegueError(Code.UNAUTHORIZED, "this login was ended; log in again"))
+        return len(ended)
+
+    def _lags(self, peer: Peer) -> None:
+        self._lagging.add(peer)
+        if self._lagging_timer is None and not self._leaving:
+            self._look_at_lagging_soon()
+
+    def _look_at_lagging_soon(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._lagging_timer = loop.call_later(LAGGING_EVERY_S, self._look_at_lagging)
+
+    def _look_at_lagging(self) -> None:
+        self._lagging_timer = None
+        self._lagging = {peer for peer in self._lagging if not peer.drained()}
+        if self._lagging:
+            self._look_at_lagging_soon()
+
     # --- calls --------------------------------------------------------------------------------------
 
     async def command(self, user_id: UserId, frame: CommandFrame, device_id: DeviceId | None) -> Reply:
         """See `actors.references.HostRef`."""
-        listener = await self.listener(user_id)
         answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
 
         def answer(reply: Reply) -> None:
             if not answered.done():
                 answered.set_result(reply)
 
-        listener.command(frame, answer=answer, from_device_id=None, at_device_id=device_id)
         try:
             async with asyncio.timeout(COMMAND_DEADLINE_S):
+                listener = await self.listener(user_id)
+                listener.command(frame, answer=answer, from_device_id=None, at_device_id=device_id)
                 return await answered
         except TimeoutError:
             raise Unavailable(
@@ -198,6 +251,8 @@ class EntityHost:
                     Code.BUSY, f"{self.host_id} has no room for {user_id} now", None, Millis(2000)
                 )
             task = asyncio.get_running_loop().create_task(self._open(user_id, epoch))
+            # Whoever waits may be gone by then, and its failure is of no interest to anybody else.
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
             self._opening[user_id] = task
         return await asyncio.shield(task)
 
@@ -212,29 +267,29 @@ class EntityHost:
             del self._opening[user_id]
 
     def _lost(self, listener: Listener, why: BaseException) -> None:
-        """Its memory is not to be trusted (fenced, or a bug): it goes, and comes back from its log."""
+        """Its memory is not to be trusted (fenced, in doubt, a bug): it goes, and comes back from its log."""
         if isinstance(why, SegueError):
-            log.warning("listener_fenced", user_id=listener.user_id, host_id=self.host_id, why=str(why))
+            log.warning("listener_lost", user_id=listener.user_id, host_id=self.host_id, why=str(why))
         else:
             log.error("listener_failed", user_id=listener.user_id, host_id=self.host_id, exc_info=why)
         if self._listeners.get(listener.user_id) is listener:
             del self._listeners[listener.user_id]
-        code = Code.NOT_OWNER if isinstance(why, SegueError) else Code.INTERNAL
-        for peer in listener.drop():
-            peer.close(SegueError(code, "your session has to be loaded again", None, Millis(500)))
+        code = why.code if isinstance(why, SegueError) else Code.INTERNAL
+        listener.abandon(SegueError(code, "your session has to be loaded again", None, Millis(500)))
 
-    async def _put_away(self, user_id: UserId) -> None:
-        listener = self._listeners.pop(user_id)
+    def _put_away(self, user_id: UserId) -> None:
         # Whoever asks meanwhile waits for the end of it: two instances would race for the same log.
-        task = asyncio.get_running_loop().create_task(self._close(listener))
+        task = asyncio.get_running_loop().create_task(self._close(self._listeners.pop(user_id)))
         self._closing[user_id] = task
-        await asyncio.wait([task])
 
     async def _close(self, listener: Listener) -> None:
         try:
-            await listener.close()
+            async with self._folding_slots:
+                await listener.close()
         except SegueError as error:
             log.warning("listener_not_folded", user_id=listener.user_id, why=str(error))
+        except Exception:
+            log.exception("listener_not_folded", user_id=listener.user_id)
         finally:
             del self._closing[listener.user_id]
 
@@ -243,22 +298,37 @@ class EntityHost:
     async def _sweep_forever(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_EVERY_S)
-            await self.sweep()
+            try:
+                await self.sweep()
+            except Exception:
+                log.exception("sweep_failed", host_id=self.host_id)
 
     async def sweep(self) -> None:
-        """Write playheads behind, end silent connections, put away who is alone."""
+        """End silent connections, write playheads behind, put away who is alone."""
         now = self._clock.tick_s()
         for peer in list(self._peers):
             closing = peer.link.overdue(now)
             if closing is not None:
                 peer.end(closing)
-            else:
-                peer.drained()
+        await self._write_behind()
         for user_id, listener in list(self._listeners.items()):
-            try:
-                await listener.write_behind()
-            except SegueError as error:
-                log.warning("write_behind_failed", user_id=user_id, why=str(error))
             alone_since_s = listener.alone_since_s
-            if alone_since_s is not None and now - alone_since_s > self._put_away_after_s and listener.idle:
-                await self._put_away(user_id)
+            if alone_since_s is not None and now - alone_since_s >= self._put_away_after_s and listener.idle:
+                self._put_away(user_id)
+
+    async def _write_behind(self) -> None:
+        # All at once: the store takes what comes together in one go.
+        writes = [listener.write_behind() for listener in self._listeners.values() if listener.unwritten]
+        if not writes:
+            return
+        try:
+            async with asyncio.timeout(WRITE_BEHIND_WITHIN_S):
+                failed = [error for error in await asyncio.gather(*writes, return_exceptions=True) if error]
+        except TimeoutError:
+            log.warning("write_behind_late", host_id=self.host_id, sessions=len(writes))
+            return
+        for error in failed:
+            if not isinstance(error, SegueError):
+                raise error
+        if failed:
+            log.warning("write_behind_failed", host_id=self.host_id, sessions=len(failed), why=str(failed[0]))

@@ -9,7 +9,11 @@ batch is being written the next one gathers: a quiet host commits at once, a bus
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import NamedTuple
+
+import msgspec
+import structlog
 
 from kernel.errors import Code, Fenced, Unavailable
 from kernel.units import Millis
@@ -19,7 +23,10 @@ BATCH_MAX = 256
 WAITING_MAX = 8192
 SNAPSHOT_EVERY = 64
 """Records between snapshots."""
+TRY_AGAIN_S = 0.05
 _FENCE_TRIES = 8
+
+log = structlog.get_logger()
 
 
 class LogWriter:
@@ -70,10 +77,25 @@ class Loaded(NamedTuple):
     snapshot: bytes | None
     payloads: list[bytes]
     """Of the records after the snapshot, oldest first, fences left out."""
+    seq: int
+    """Place of the newest of all these; fences come after it."""
+
+
+class _Kept(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """A snapshot as stored: a log that ends with it still says who wrote last."""
+
+    owner_epoch: int
+    payload: bytes
+
+
+_encode_kept = msgspec.msgpack.Encoder().encode
+_decode_kept = msgspec.msgpack.Decoder(_Kept).decode
 
 
 class Journal:
     """The log of one entity, as written by the owner of one epoch."""
+
+    __slots__ = ("_snapshot_seq", "_writer", "in_doubt", "key", "owner_epoch", "seq")
 
     def __init__(self, writer: LogWriter, key: str, owner_epoch: int) -> None:
         self._writer = writer
@@ -81,6 +103,8 @@ class Journal:
         self.owner_epoch = owner_epoch
         self.seq = 0
         """Place of the newest record."""
+        self.in_doubt = False
+        """Whether the store left it open if it took the last record. Only a new `open` can tell."""
         self._snapshot_seq = 0
 
     async def open(self) -> Loaded:
@@ -92,41 +116,63 @@ class Journal:
             snapshot, tail = await self._writer.log.load(self.key)
             self._snapshot_seq = snapshot.seq if snapshot else 0
             self.seq = tail[-1].seq if tail else self._snapshot_seq
-            newest = max((record.owner_epoch for record in tail), default=0)
+            kept = _decode_kept(snapshot.payload) if snapshot else None
+            newest = max(record.owner_epoch for record in tail) if tail else kept.owner_epoch if kept else 0
             if newest > self.owner_epoch:
                 raise self._fenced(newest)
+            records = [record for record in tail if record.payload]
             loaded = Loaded(
-                snapshot.payload if snapshot else None, [record.payload for record in tail if record.payload]
+                kept.payload if kept else None,
+                [record.payload for record in records],
+                records[-1].seq if records else self._snapshot_seq,
             )
             if await self._put(b"") is Append.WRITTEN:
                 return loaded
         raise self._fenced(None)
 
     async def append(self, payload: bytes) -> None:
-        """Commit one record; durable when it returns. Raises Fenced when another writer took the place."""
+        """Commit one record; durable when it returns.
+
+        Raises Fenced when another writer took the place, Unavailable when it was not taken or, with
+        `in_doubt`, when nobody knows: then this journal is at its end.
+        """
         if await self._put(payload) is Append.TAKEN:
             raise self._fenced(None)
-
-    @property
-    def wants_snapshot(self) -> bool:
-        return self.seq - self._snapshot_seq >= SNAPSHOT_EVERY
 
     async def put_snapshot(self, payload: bytes) -> None:
         """Keep `payload` as the state after the newest record."""
         if self.seq == self._snapshot_seq:
             return
-        await self._writer.log.put_snapshot(Snapshot(key=self.key, seq=self.seq, payload=payload))
+        kept = _encode_kept(_Kept(owner_epoch=self.owner_epoch, payload=payload))
+        await self._writer.log.put_snapshot(Snapshot(key=self.key, seq=self.seq, payload=kept))
         self._snapshot_seq = self.seq
 
+    async def put_snapshot_if_due(self, payload: Callable[[], bytes]) -> None:
+        """Every 64 records. The log says all that a snapshot does, so a store that does not answer is
+        asked again at the next record."""
+        if self.seq - self._snapshot_seq < SNAPSHOT_EVERY:
+            return
+        try:
+            await self.put_snapshot(payload())
+        except Unavailable as error:
+            log.warning("snapshot_not_written", key=self.key, seq=self.seq, why=str(error))
+
     async def _put(self, payload: bytes) -> Append:
+        if self.in_doubt:
+            raise Unavailable(
+                Code.STORE_UNAVAILABLE, f"{self.key}: nobody knows what is at seq {self.seq + 1}"
+            )
         record = LogRecord(key=self.key, seq=self.seq + 1, owner_epoch=self.owner_epoch, payload=payload)
         try:
             outcome = await self._writer.append(record)
         except Unavailable as error:
-            if error.code is not Code.STORE_UNAVAILABLE:
+            if error.code is Code.BUSY:
                 raise
-            # The outcome is unknown. The same insert again either writes it or meets itself.
+            self.in_doubt = True
+            await asyncio.sleep(TRY_AGAIN_S)
+            # The same insert again either writes it or meets itself.
             outcome = await self._writer.append(record)
+            self.in_doubt = False
         if outcome is Append.WRITTEN:
             self.seq += 1
         return outcome

@@ -86,11 +86,12 @@ from storage.ports import Volatile
 HEARD_EVERY_S = 1.0
 LOOK_AGAIN_MS = 10_000
 """The timer is set to what is due, but never further ahead: a seek does not set it anew."""
+LEASES_AGAIN_MS = 1_000
+"""After a catalogue that did not answer."""
 REVOKE_GRACE_MS = 1_000
 """How long the old device may still fetch after the switch."""
 EPOCH_TTL_MS = Millis(24 * 3600 * 1000)
 REPLIES_MAX = 64
-CLOSE_NORMAL = 1000
 
 log = structlog.get_logger()
 Answer = Callable[[Reply], None]
@@ -126,6 +127,7 @@ class Listener:
             clock=clock,
             mint=mint,
             measured=measured,
+            lost=self.lost,
         )
         self._desk = desk
         self._volatile = volatile
@@ -139,11 +141,14 @@ class Listener:
         """What the active device was sent last."""
         self._media_due_ms: int | None = None
         """When its leases are to be renewed; None when it holds none."""
+        self._media_for: tuple[int, list[PlayId]] | None = None
+        """Device epoch and plays of those leases; None when they are to be written in any case."""
         self._media_again = False
         self._media_task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._host_lost: Callable[[Listener, BaseException], None] | None = None
+        self._dropped = False
 
     # --- life ---------------------------------------------------------------------------------------
 
@@ -153,6 +158,9 @@ class Listener:
         await asyncio.gather(self.session.open(), self.devices.open())
         self.devices.revive()
         self._audience.replay = Replay(owner_epoch=self.session.owner_epoch, seq=self.session.seq)
+        if self.session.session.device_epoch > 0:
+            # The last owner may have gone before it could.
+            self._spawn(self._announce_epoch())
         self._arm()
 
     async def close(self) -> None:
@@ -161,8 +169,17 @@ class Listener:
         await self.session.close()
         await self.devices.close()
 
-    def drop(self) -> list[Peer]:
-        """Stop at once, keep nothing; returns the peers that were connected."""
+    def abandon(self, why: SegueError) -> None:
+        """Stop at once, keep nothing, and send everybody away: this memory is not to be trusted."""
+        self.drop()
+        for peer in list(self._audience.peers.values()):
+            peer.close(why)
+        self.session.abandon(why)
+        self.devices.abandon(why)
+
+    def drop(self) -> None:
+        """No timers and no work of its own any more."""
+        self._dropped = True
         if self._timer is not None:
             self._timer.cancel()
         self._handoffs.close()
@@ -170,16 +187,20 @@ class Listener:
             task.cancel()
         if self._media_task is not None:
             self._media_task.cancel()
-        return list(self._audience.peers.values())
 
     def lost(self, why: BaseException) -> None:
         """One of the entities cannot go on."""
-        if self._host_lost is not None:
+        if self._host_lost is not None and not self._dropped:
             self._host_lost(self, why)
 
     @property
     def idle(self) -> bool:
         return self.session.idle and self.devices.idle and not self._handoffs.under_way
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether there is anything to write behind."""
+        return self.session.unwritten
 
     async def write_behind(self) -> None:
         await self.session.write_behind()
@@ -187,7 +208,11 @@ class Listener:
     # --- connections --------------------------------------------------------------------------------
 
     def join(self, peer: Peer, hello: Hello, plan: Plan) -> None:
-        """A hello with a good ticket. The welcome follows once the device is on record."""
+        """A hello with a good ticket. The welcome follows once the device is on record.
+
+        Raises Unavailable GOING_AWAY, BUSY.
+        """
+        self._check_alive()
         self._plan = plan
         peer.user_id = self.user_id
         peer.device = hello.device
@@ -200,9 +225,14 @@ class Listener:
         )
 
     def _welcome(self, peer: Peer, hello: Hello) -> None:
+        if peer.closed:  # it went while it was put on record
+            self._post_left(peer)
+            return
+        if peer.device_id in self._audience.peers:
+            self._handoffs.disconnected(peer.device_id)  # what the replaced connection was told is lost
         self._by_nonce[peer.nonce] = peer
         self._audience.peers[peer.device_id] = peer
-        peer.resync = lambda: self.snapshot("slow_consumer")
+        self.alone_since_s = None
         missed = None
         if hello.resume is not None:
             missed = self._audience.replay.since(owner_epoch=hello.resume.owner_epoch, seq=hello.resume.seq)
@@ -230,18 +260,22 @@ class Listener:
 
     def leave(self, peer: Peer) -> None:
         """The socket of a peer that had joined has ended."""
-        self._by_nonce.pop(peer.nonce, None)
+        if self._dropped:
+            return
         if self._audience.peers.get(peer.device_id) is peer:
             del self._audience.peers[peer.device_id]
             self._handoffs.disconnected(peer.device_id)
         if not self._audience.peers:
             self.alone_since_s = self._clock.tick_s()
-        self._try(
-            lambda: self.devices.post(
-                Left(device_id=peer.device_id, nonce=peer.nonce, clean=peer.said_goodbye)
-            )
-        )
+        # A connection that was refused, or ended from here, is none that the device set knows.
+        if self._by_nonce.get(peer.nonce) is peer:
+            del self._by_nonce[peer.nonce]
+            self._post_left(peer)
         self._arm()
+
+    def _post_left(self, peer: Peer) -> None:
+        left = Left(device_id=peer.device_id, nonce=peer.nonce, clean=peer.said_goodbye)
+        self._try(lambda: self.devices.post(left))
 
     def receive(self, peer: Peer, frame: ClientFrame) -> None:
         """A frame that the link let through."""
@@ -267,7 +301,7 @@ class Listener:
                 self._send_media(anew=True)
             case Goodbye():
                 peer.said_goodbye = True
-                peer.transport.close(CLOSE_NORMAL, "goodbye")
+                peer.dismiss("goodbye")
             case Hello():
                 raise AssertionError("the link lets one hello through")
             case _:
@@ -324,6 +358,7 @@ class Listener:
     ) -> None:
         """One command from a device or, without `from_device_id`, from REST. Always answered, once."""
         try:
+            self._check_alive()
             match frame.command:
                 case Transfer() as transfer:
                     if not self._answered_before(frame, answer):
@@ -408,7 +443,7 @@ class Listener:
         self._audience.publish(push)
         if push.durable or player.playhead_version is not UNSET:
             self._handoffs.session_changed(active_changed=moved and self._committed_elsewhere())
-        if moved:
+        if moved and not self._dropped:
             self._spawn(self._announce_epoch())
 
     def session_changed(self) -> None:
@@ -457,7 +492,7 @@ class Listener:
                 if peer is None:
                     return
                 if effect.code is None:
-                    peer.transport.close(CLOSE_NORMAL, "forgotten")
+                    peer.dismiss("forgotten")
                 else:
                     peer.close(
                         SegueError(effect.code, f"device {effect.device_id}: this connection was ended")
@@ -506,11 +541,13 @@ class Listener:
     def _send_media(self, *, anew: bool) -> None:
         """Write leases for the active device unless it has just these; `anew` writes them in any case."""
         if anew:
-            self._media = None
+            self._media_for = None
+        if self._dropped:
+            return
         if self._media_task is not None:
             self._media_again = True
             return
-        self._media_task = asyncio.get_running_loop().create_task(self._write_media())
+        self._media_task = self._spawn(self._write_media())
 
     async def _write_media(self) -> None:
         try:
@@ -520,7 +557,7 @@ class Listener:
                 if not self._media_again:
                     return
         except Unavailable as error:
-            self._media_due_ms = self._clock.now_ms() + 1_000
+            self._media_due_ms = self._clock.now_ms() + LEASES_AGAIN_MS
             self._arm()
             log.warning("leases_not_written", user_id=self.user_id, why=str(error))
         finally:
@@ -530,16 +567,13 @@ class Listener:
         session = self.session.session
         device = self.devices.info(session.active_device_id)
         if device is None:
-            self._media = self._media_due_ms = None
+            self._media = self._media_due_ms = self._media_for = None
             return
         wanted = self._wanted()
-        held = self._media
-        if (
-            held is not None
-            and held.device_epoch == session.device_epoch
-            and [item.play_id for item in wanted] == [lease.play_id for lease in held.leases]
-        ):
+        wanted_for = session.device_epoch, [item.play_id for item in wanted]
+        if wanted_for == self._media_for:
             return
+        self._media_for = wanted_for
         leases = await self._leases(wanted, device, session.device_epoch)
         self._media = Media(device_epoch=session.device_epoch, leases=leases)
         self._media_due_ms = self._clock.now_ms() + self._desk.lease_ms // 2 if leases else None
@@ -560,8 +594,9 @@ class Listener:
     async def _leases(self, wanted: list[Wanted], device: DeviceInfo, device_epoch: int) -> tuple[Lease, ...]:
         held = self._media
         chosen: dict[PlayId, str] = {}
-        if held is not None and held.device_epoch == device_epoch and held.leases:
-            chosen[held.leases[0].play_id] = held.leases[0].rendition
+        if held is not None and held.device_epoch == device_epoch:
+            # What plays and what comes next: of both the device may hold bytes already.
+            chosen = {lease.play_id: lease.rendition for lease in held.leases[:2]}
         return await self._desk.leases(
             wanted,
             user_id=self.user_id,
@@ -588,6 +623,8 @@ class Listener:
 
     def _arm(self) -> None:
         """Set the timer to what is due next."""
+        if self._dropped:
+            return
         now_ms = self._clock.now_ms()
         active = self.session.session.active_device_id
         due = [now_ms + LOOK_AGAIN_MS]
@@ -622,6 +659,10 @@ class Listener:
 
     # --- small things -------------------------------------------------------------------------------
 
+    def _check_alive(self) -> None:
+        if self._dropped:
+            raise Unavailable(Code.GOING_AWAY, "the session is being put away", None, Millis(100))
+
     def _try(self, post: Callable[[], None], peer: Peer | None = None) -> None:
         """Post what has no reply: a full mailbox is told to the peer, and otherwise passed over."""
         try:
@@ -630,10 +671,16 @@ class Listener:
             if peer is not None:
                 _tell(peer, error)
 
-    def _spawn(self, work: Coroutine[object, object, None]) -> None:
-        task: asyncio.Task[object] = asyncio.get_running_loop().create_task(work)
+    def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (bug := task.exception()) is not None:
+            self.lost(bug)
 
 
 def _tell(peer: Peer, error: SegueError) -> None:

@@ -3,17 +3,23 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from connect.close_codes import close_code, close_reason
+import msgspec
+
+from connect.close_codes import CLOSE_NORMAL, close_code, close_reason
 from connect.codec import Encoding, encode
-from connect.frames import DeviceInfo, ErrorFrame, ServerFrame, Snapshot
+from connect.frames import DeviceInfo, ErrorFrame, ServerFrame
 from connect.link import Closing, Link, error_body
 from connect.outbox import Delivery, Outbox, Verdict, delivery
 from kernel.errors import TABLE, Code, SegueError
 from kernel.ids import DeviceId, UserId
-from kernel.units import Clock, TickS
+from kernel.units import Clock, Millis, TickS
 
 if TYPE_CHECKING:
     from actors.listener import Listener
+
+
+COME_BACK_AFTER_MS = Millis(1_000)
+"""Told to who is sent away for a while by an error that knows no time of its own."""
 
 
 class Transport(Protocol):
@@ -35,6 +41,7 @@ class Peer:
 
     __slots__ = (
         "_clock",
+        "_lags",
         "closed",
         "device",
         "encoding",
@@ -43,13 +50,15 @@ class Peer:
         "listener",
         "nonce",
         "outbox",
-        "resync",
         "said_goodbye",
         "transport",
         "user_id",
     )
 
-    def __init__(self, transport: Transport, link: Link, clock: Clock) -> None:
+    def __init__(
+        self, transport: Transport, link: Link, clock: Clock, lags: Callable[["Peer"], None]
+    ) -> None:
+        """`lags` is told when state is held back, so that `drained` is called from time to time."""
         self.transport = transport
         self.link = link
         self.encoding: Encoding = link.encoding
@@ -64,9 +73,8 @@ class Peer:
         self.heard_s = TickS(0.0)
         """When the device set was last told of a sign of life."""
         self.said_goodbye = False
-        self.resync: Callable[[], Snapshot] | None = None
-        """Makes the snapshot that a slow consumer gets instead of what it missed."""
         self._clock = clock
+        self._lags = lags
 
     @property
     def device_id(self) -> DeviceId:
@@ -85,24 +93,31 @@ class Peer:
             self.transport.send(data, text=self.encoding is Encoding.JSON)
         else:
             self._act(verdict)
+            if self.outbox.is_lagging:
+                self._lags(self)
 
-    def drained(self) -> None:
-        """The transport has room again, or time went by: make good what was held back."""
+    def drained(self) -> bool:
+        """Time went by: make good what was held back, if there is room again. False while there is not."""
         if self.outbox.is_lagging and not self.closed:
             self._act(self.outbox.poll(buffered=self.transport.buffered(), tick_s=self._clock.tick_s()))
+        return self.closed or not self.outbox.is_lagging
 
     def _act(self, verdict: Verdict) -> None:
         if verdict is Verdict.CLOSE:
             self.close(SegueError(Code.SLOW_CONSUMER, "the connection did not drain"))
-        elif verdict is Verdict.RESYNC and self.resync is not None:
-            self.transport.send(encode(self.resync(), self.encoding), text=self.encoding is Encoding.JSON)
+        elif verdict is Verdict.RESYNC and self.listener is not None:
+            whole = self.listener.snapshot("slow_consumer")
+            self.transport.send(encode(whole, self.encoding), text=self.encoding is Encoding.JSON)
 
     def close(self, error: SegueError) -> None:
         """Say why, then end the connection with the code that the table has for it."""
-        answer = ErrorFrame(error=error_body(error))
+        meaning = TABLE[error.code]
+        body = error_body(error)
+        if meaning.retry and body.retry_after_ms is None:
+            body = msgspec.structs.replace(body, retry_after_ms=COME_BACK_AFTER_MS)
         # A code that usually leaves a connection open (the store is away) ends this one: come back later.
-        code = TABLE[error.code].close or close_code(Code.TOO_MANY_CONNECTIONS)
-        self.end(Closing(answer, code, close_reason(error.code, error.retry_after_ms)))
+        code = meaning.close or close_code(Code.TOO_MANY_CONNECTIONS)
+        self.end(Closing(ErrorFrame(error=body), code, close_reason(error.code, body.retry_after_ms)))
 
     def end(self, closing: Closing) -> None:
         if self.closed:
@@ -110,3 +125,9 @@ class Peer:
         self.closed = True
         self.transport.send(encode(closing.answer, self.encoding), text=self.encoding is Encoding.JSON)
         self.transport.close(closing.close, closing.reason)
+
+    def dismiss(self, reason: str) -> None:
+        """A normal close: nothing is wrong, and it need not come back by itself."""
+        if not self.closed:
+            self.closed = True
+            self.transport.close(CLOSE_NORMAL, reason)

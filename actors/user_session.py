@@ -6,15 +6,15 @@ that a replay of the log meets the same states as the live session did.
 """
 
 import asyncio
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import msgspec
+import structlog
 
 from actors.contexts import Contexts
 from actors.journal import Journal
-from actors.turn import Turn
+from actors.turn import Rest, Turn
 from connect.frames import ErrorBody, Push, Reply
 from kernel.errors import Code, Fenced, Rejected, SegueError, Unavailable
 from kernel.ids import CommandId, DeviceId, SessionId, Uri, UserId, catalogue_id
@@ -38,6 +38,8 @@ REPLIES_MAX = 64
 PLAYHEAD_TTL_MS = Millis(7 * 24 * 3600 * 1000)
 AUTOPLAY_BATCH = 20
 FETCH_DEADLINE_S = 2.0
+
+log = structlog.get_logger()
 
 
 class Ask(NamedTuple):
@@ -69,7 +71,7 @@ class Written(msgspec.Struct, frozen=True, kw_only=True):
     """The playhead as it is written behind."""
 
     seq: int
-    """The log place it belongs to: a later record makes it worthless."""
+    """Of the newest record with anything in it: a later one makes it worthless."""
     noted: PlayheadNoted
 
 
@@ -89,7 +91,9 @@ class UserSession:
         publish: Callable[[Push], None],
         changed: Callable[[], None],
         lost: Callable[[BaseException], None],
+        left: Callable[[Session], None] = lambda session: None,
     ) -> None:
+        """`left` is told of a session whose current item gives way, as it was until then."""
         self.user_id = user_id
         self.session_id = SessionId(catalogue_id("session", user_id))
         self.session: Session
@@ -103,15 +107,19 @@ class UserSession:
         self._publish = publish
         self._changed = changed
         self._lost = lost
-        self._replies: OrderedDict[CommandId, Reply] = OrderedDict()
-        self._turn: Turn[Ask] = Turn(self._handle, lost)
+        self._left = left
+        self._volatile_replies: dict[CommandId, int] = {}
+        """The last volatile commands, and the place their reply named. Those of durable ones are in the log."""
+        self._turn: Turn[Ask] = Turn(self._handle, poisoned=lost, turned_away=self._refuse)
         self._unwritten = False
         """The playhead moved since it was last written behind."""
         self._unlogged = False
         """The playhead moved since the last record."""
         self._filling: asyncio.Task[None] | None = None
         self._autoplay_dry = False
-        """The last search for autoplay found nothing; not asked again until something starts."""
+        """Autoplay was searched for since the last durable change; it is not asked again before the next."""
+        self._recorded_seq = 0
+        """Place of the newest record with anything in it."""
 
     # --- life ---------------------------------------------------------------------------------------
 
@@ -123,9 +131,12 @@ class UserSession:
         else:
             now_ms = self._clock.now_ms()
             session = new_session(self.session_id, self.user_id, now_ms, self._seed())
+            # Its seed and its birthday are in no record, and whatever follows derives from them.
+            await self._journal.put_snapshot(msgspec.msgpack.encode(session))
         for payload in loaded.payloads:
             session = _replay(session, decode_record(payload))
-        session = await self._with_written_behind(session, last_record=self._journal.seq - 1)
+        self._recorded_seq = loaded.seq
+        session = await self._with_written_behind(session)
         self.session = session
         self.context = await self._context_of(session.context)
 
@@ -138,12 +149,17 @@ class UserSession:
         except Rejected:
             return None
 
-    async def _with_written_behind(self, session: Session, *, last_record: int) -> Session:
-        found = await self._volatile.get(self._written_key)
+    async def _with_written_behind(self, session: Session) -> Session:
+        try:
+            found = await self._volatile.get(self._written_key)
+        except Unavailable as error:
+            # A position that is a little old is better than no session.
+            log.warning("playhead_not_read", user_id=self.user_id, why=str(error))
+            return session
         if found is None:
             return session
         written = msgspec.msgpack.decode(found[1], type=Written)
-        if written.seq != last_record:
+        if written.seq != self._recorded_seq:
             return session
         self._unlogged = True
         return apply(session, written.noted)
@@ -154,6 +170,10 @@ class UserSession:
         if self._unlogged:
             await self._append([], {})
         await self._journal.put_snapshot(msgspec.msgpack.encode(self.session))
+
+    def abandon(self, why: SegueError) -> None:
+        """Stop at once: this memory is not to be trusted any more."""
+        self._turn.abandon(why)
 
     # --- what others read ---------------------------------------------------------------------------
 
@@ -178,7 +198,7 @@ class UserSession:
         """Take a message; its answer may come before this returns. Raises Unavailable BUSY."""
         self._turn.post(ask)
 
-    def _handle(self, ask: Ask) -> Awaitable[None] | None:
+    def _handle(self, ask: Ask) -> Rest | None:
         if ask.command_id is not None and (stored := self._stored_reply(ask.command_id)) is not None:
             _answer(ask, stored)
             return None
@@ -230,9 +250,11 @@ class UserSession:
         if rest is not None:
             await rest
 
-    def _decide(self, ask: Ask, world: World, fetched: Context | None = None) -> Awaitable[None] | None:
+    def _decide(self, ask: Ask, world: World, fetched: Context | None = None) -> Rest | None:
         events = decide(self.session, ask.command, world, now_ms=self._clock.now_ms())
         if not events:
+            if ask.done is not None:
+                ask.done()
             _answer(ask, self._reply(ask, changed=False))
             return None
         for event in events:
@@ -245,25 +267,24 @@ class UserSession:
         try:
             reply = self._reply(ask, changed=True, seq=self.seq + 1)
             await self._append(events, {ask.command_id: reply} if ask.command_id else {})
-        except Fenced as fenced:
-            self._refuse(ask, fenced)
-            self._lost(fenced)
-            return
         except SegueError as error:
             self._refuse(ask, error)
+            if isinstance(error, Fenced) or self._journal.in_doubt:
+                # What is in the log is not what is in here, or nobody knows: only the log can say.
+                self._lost(error)
             return
         if isinstance(ask.command, Play | RestoreQueue):
             self.context = fetched
         self._apply(ask, events, durable=True)
-        if self._journal.wants_snapshot:
-            await self._journal.put_snapshot(msgspec.msgpack.encode(self.session))
+        await self._journal.put_snapshot_if_due(lambda: msgspec.msgpack.encode(self.session))
 
     async def _append(self, events: list[Event], replies: dict[CommandId, Reply]) -> None:
         logged: list[Event] = [PlayheadNoted(playhead=self.session.playhead)] if self._unlogged else []
         stored = {command_id: msgspec.msgpack.encode(reply) for command_id, reply in replies.items()}
         record = Record(events=tuple(logged + events), replies=stored, at_ms=self._clock.now_ms())
         await self._journal.append(encode_record(record))
-        self._unlogged = False
+        self._recorded_seq = self._journal.seq
+        self._unlogged = self._unwritten = False
         for command_id, data in stored.items():
             self.session = remember(self.session, command_id, data, record.at_ms)
 
@@ -271,6 +292,8 @@ class UserSession:
         session = self.session
         for event in events:
             session = apply(session, event)
+        if session.play_id != self.session.play_id:
+            self._left(self.session)
         self.session = session
         if not durable:
             self._unwritten = self._unlogged = True
@@ -286,8 +309,9 @@ class UserSession:
                 command_id=ask.command_id,
             )
         )
-        if ask.answer is not None:
-            _answer(ask, self._keep(self._reply(ask, changed=True)))
+        if ask.command_id is not None and not durable:
+            self._keep_volatile(ask.command_id)
+        _answer(ask, self._reply(ask, changed=True))
         if durable:
             self._after_durable(ask)
 
@@ -297,7 +321,8 @@ class UserSession:
             self._autoplay_dry = False
         if not self._autoplay_dry and wants_autoplay(self.session, self.context):
             self._autoplay_dry = True
-            self._filling = asyncio.get_running_loop().create_task(self._fill_autoplay())
+            if self._filling is None:
+                self._filling = asyncio.get_running_loop().create_task(self._fill_autoplay())
 
     async def _fill_autoplay(self) -> None:
         # Outside the turn: a slow search must not hold up a pause. What it found comes as a message.
@@ -307,9 +332,13 @@ class UserSession:
                 candidates = await self._autoplay.candidates(seeds, AUTOPLAY_BATCH)
             if candidates:
                 self.post(Ask(FillAutoplay(candidates=candidates)))
-        except (SegueError, TimeoutError):
-            # The music goes on with what the lanes hold; the next start asks again.
-            return
+        except (SegueError, TimeoutError) as error:
+            # The music goes on with what the lanes hold; the next durable change asks again.
+            log.warning("autoplay_not_found", user_id=self.user_id, why=str(error))
+        except Exception:
+            log.exception("autoplay_failed", user_id=self.user_id)
+        finally:
+            self._filling = None
 
     # --- replies ------------------------------------------------------------------------------------
 
@@ -327,15 +356,15 @@ class UserSession:
         elif ask.refused is not None:
             ask.refused(error)
 
-    def _keep(self, reply: Reply) -> Reply:
-        self._replies[reply.command_id] = reply
-        if len(self._replies) > REPLIES_MAX:
-            self._replies.popitem(last=False)
-        return reply
+    def _keep_volatile(self, command_id: CommandId) -> None:
+        self._volatile_replies[command_id] = self.seq
+        if len(self._volatile_replies) > REPLIES_MAX:
+            del self._volatile_replies[next(iter(self._volatile_replies))]
 
     def _stored_reply(self, command_id: CommandId) -> Reply | None:
-        if command_id in self._replies:
-            return self._replies[command_id]
+        seq = self._volatile_replies.get(command_id)
+        if seq is not None:
+            return Reply(command_id=command_id, ok=True, seq=seq, result={"changed": True})
         stored = recall(self.session, command_id, self._clock.now_ms())
         return msgspec.msgpack.decode(stored, type=Reply) if stored is not None else None
 
@@ -345,18 +374,27 @@ class UserSession:
     def _written_key(self) -> str:
         return f"playhead/{self.session_id}"
 
+    @property
+    def unwritten(self) -> bool:
+        """Whether the playhead moved since it was last written behind."""
+        return self._unwritten
+
     async def write_behind(self) -> None:
         """Keep the newest playhead where a new owner finds it. Called about once a second by the host."""
         if not self._unwritten:
             return
         self._unwritten = False
-        written = Written(seq=self.seq, noted=PlayheadNoted(playhead=self.session.playhead))
-        await self._volatile.put(
-            self._written_key,
-            msgspec.msgpack.encode(written),
-            epoch=self.owner_epoch,
-            ttl_ms=PLAYHEAD_TTL_MS,
-        )
+        written = Written(seq=self._recorded_seq, noted=PlayheadNoted(playhead=self.session.playhead))
+        try:
+            await self._volatile.put(
+                self._written_key,
+                msgspec.msgpack.encode(written),
+                epoch=self.owner_epoch,
+                ttl_ms=PLAYHEAD_TTL_MS,
+            )
+        except (SegueError, asyncio.CancelledError):
+            self._unwritten = True
+            raise
 
 
 def refusal(command_id: CommandId, seq: int, error: SegueError) -> Reply:

@@ -7,7 +7,7 @@ nothing is as small as it asks for, because music in a higher quality than wishe
 
 from collections.abc import Sequence
 
-from catalog.model import Codec, Plan, Rendition, Track
+from catalog.model import Plan, Rendition, Track
 from kernel.errors import Code, Rejected
 
 FREE_BITRATE_KBPS_MAX = 160

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 import msgspec
 
-from kernel.ids import AlbumId, ArtistId, TrackId
+from kernel.ids import AlbumId, ArtistId, TrackId, Uri, uri
 from kernel.units import Millis
 
 
@@ -96,6 +96,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     """As tagged, lower case."""
     is_speech: bool = False
     """Playback speed may be changed."""
+    is_episode: bool = False
+    """A piece of a show: its URI is an episode's."""
     available: bool = True
     """False once every file that held it is gone from the library."""
     loudness_lufs: float | None = None
@@ -123,6 +125,8 @@ class Album(msgspec.Struct, frozen=True, kw_only=True):
     genres: tuple[str, ...] = ()
     covers: tuple[Cover, ...] = ()
     added_at_ms: Millis
+    is_show: bool = False
+    """All of it is speech: a podcast or an audiobook, listed beside the albums and not among them."""
 
 
 class Artist(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +138,11 @@ class Artist(msgspec.Struct, frozen=True, kw_only=True):
     """Newest release first."""
     genres: tuple[str, ...] = ()
     covers: tuple[Cover, ...] = ()
+
+
+def piece_uri(track: Track) -> Uri:
+    """`spotify:track:…`, or `spotify:episode:…` for a piece of a show."""
+    return uri("episode" if track.is_episode else "track", track.track_id)
 
 
 TARGET_LUFS = -14.0

@@ -216,6 +216,8 @@ async def _status(args: argparse.Namespace, places: Places) -> int:
     async with _remote(args, places) as remote:
         print(await _sentence(remote, remote.player))
         for device in remote.devices:
+            if device.device_id == remote.link.device.device_id:
+                continue
             mark = "*" if device.is_active else " "
             print(
                 f" {mark} {device.name:24} {device.type:10} {device.connection:8} {device.volume_percent:3} %"

@@ -66,6 +66,8 @@ class PacedBytes:
         self._sleep = sleep
         self._listener: Listener = lambda event: None
         self._loaded: dict[PlayId, _Loaded] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        """Fetching, or cancelled and not yet at its end."""
         self._audible: PlayId | None = None
         self._then: PlayId | None = None
         self._anchor_ms = 0.0
@@ -149,9 +151,9 @@ class PacedBytes:
 
     async def close(self) -> None:
         self.silence()
-        tasks = [held.task for held in self._loaded.values() if held.task is not None]
-        for held in self._loaded.values():
-            self._stop_fetching(held)
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
         self._loaded.clear()
         await asyncio.gather(*tasks, return_exceptions=True)
 
@@ -216,6 +218,8 @@ class PacedBytes:
 
     def _start_fetching(self, held: _Loaded) -> None:
         held.task = asyncio.get_running_loop().create_task(self._fetch(held))
+        self._tasks.add(held.task)
+        held.task.add_done_callback(self._tasks.discard)
 
     def _stop_fetching(self, held: _Loaded) -> None:
         if held.task is not None:

@@ -18,13 +18,14 @@ from client.link import COMMAND_WITHIN_S, SUBPROTOCOLS, Link
 from client.state import Mirror
 from client.timing import SteadyClock
 from connect.frames import Capabilities, Device, DeviceInfo, DeviceType, Reply, ServerFrame
-from kernel.errors import Code, Unavailable
+from kernel.errors import Code, SegueError, Unavailable
 from kernel.ids import DeviceId, PlayId, ulid
 from kernel.units import Millis
-from sessions.commands import Command
+from sessions.commands import Command, ForgetDevice
 from sessions.view import PlayerState
 
 CONNECT_WITHIN_S = 15.0
+FORGET_WITHIN_S = 1.0
 
 
 class Remote:
@@ -48,6 +49,8 @@ class Remote:
         credentials = Credentials(username=username, password=password, access_token=access_token)
         self.api = Api(url, credentials) if api is None else api
         identity = device_id or f"remote-{ulid(Millis(int(clock.now_ms())), rng).lower()}"
+        self._is_passing = device_id is None
+        """Nobody will come back under this id, so it takes itself off the list when it leaves."""
         self.mirror = Mirror()
         self.link = Link(
             self.api,
@@ -145,6 +148,11 @@ class Remote:
             raise Unavailable(Code.TIMEOUT, f"{what} did not come within {within_s} s") from None
 
     async def _end(self) -> None:
+        if self._is_passing and self.link.online:
+            with suppress(SegueError):
+                await self.link.command(
+                    ForgetDevice(device_id=self.link.device.device_id), within_s=FORGET_WITHIN_S
+                )
         await self.link.close()
         if self._run is not None:
             self._run.cancel()

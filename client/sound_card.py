@@ -7,6 +7,7 @@ what makes it gapless. The card's buffer is what a position must be corrected by
 
 import asyncio
 import shutil
+import socket
 from array import array
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,7 +28,15 @@ from client.output import (
     Sounded,
     WentOn,
 )
-from client.stream import ATTEMPTS_MAX, CHUNK_BYTES, FILE_BYTES_MAX, Source, Throughput, is_transient
+from client.stream import (
+    ATTEMPTS_MAX,
+    CHUNK_BYTES,
+    FILE_BYTES_MAX,
+    ManifestRendition,
+    Source,
+    Throughput,
+    is_transient,
+)
 from client.timing import DeviceClock
 from connect.frames import Lease
 from kernel.errors import Code, SegueError
@@ -41,6 +50,8 @@ PUMP_MS = 20
 """How much is written at a time."""
 CARD_MS = 120
 """How much the card is asked to hold: enough for a busy machine, little enough to stop at once."""
+DRAIN_WITHIN_S = 2.0
+"""How long a player may take to sound what it holds, once its input is closed."""
 RETRY_S = 0.5
 
 
@@ -125,7 +136,11 @@ class SoundCard:
         self._throughput = Throughput()
         self._stirred = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        """Decoding, or cancelled and not yet at its end: each has a process to see off."""
         self._player: asyncio.subprocess.Process | None = None
+        self._card: asyncio.StreamWriter | None = None
+        """Into the player."""
 
     # --- what the player asks ------------------------------------------------------------------------
 
@@ -190,13 +205,12 @@ class SoundCard:
 
     async def close(self) -> None:
         self.silence()
-        tasks = [held.task for held in self._loaded.values() if held.task is not None]
-        tasks += [] if self._pump is None else [self._pump]
+        tasks = [*self._tasks, *([] if self._pump is None else [self._pump])]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._loaded.clear()
-        await self._end_player()
+        await self._end_player(within_s=0.0)
 
     # --- samples in hand -----------------------------------------------------------------------------
 
@@ -228,6 +242,8 @@ class SoundCard:
         )
         self._loaded[lease.play_id] = held
         held.task = asyncio.get_running_loop().create_task(self._decode(held))
+        self._tasks.add(held.task)
+        held.task.add_done_callback(self._tasks.discard)
 
     def _cancel(self, held: _Loaded) -> None:
         if held.task is not None:
@@ -236,7 +252,12 @@ class SoundCard:
     # --- the pump ------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        """Write what is audible, a little at a time, until nothing is."""
+        """Write what is audible, until nothing is; then let the card play out what it holds."""
+        while self._audible is not None:
+            await self._write_while_audible()
+            await self._end_player(within_s=DRAIN_WITHIN_S)
+
+    async def _write_while_audible(self) -> None:
         while self._audible is not None:
             held = self._loaded[self._audible]
             if not held.samples:
@@ -245,18 +266,17 @@ class SoundCard:
                 else:
                     await self._when_dry(held)
                 continue
-            player = await self._open_player()
+            card = await self._open_player()
             block = bytes(held.samples[: PUMP_MS * BYTES_PER_MS])
             del held.samples[: len(block)]
             held.taken += len(block)
             held.room.set()
             try:
-                assert player.stdin is not None
-                player.stdin.write(_scaled(block, self._volume))
-                await player.stdin.drain()
+                card.write(_scaled(block, self._volume))
+                await card.drain()
             except (BrokenPipeError, ConnectionResetError):
                 # Silenced, or the program ended: the next block opens another.
-                await self._end_player()
+                await self._end_player(within_s=0.0)
                 continue
             if self._audible == held.lease.play_id and not self._announced:
                 self._announced = True
@@ -284,29 +304,37 @@ class SoundCard:
         self._stirred.clear()
         await self._stirred.wait()
 
-    async def _open_player(self) -> asyncio.subprocess.Process:
-        if self._player is None or self._player.returncode is not None:
+    async def _open_player(self) -> asyncio.StreamWriter:
+        if self._card is not None and self._player is not None and self._player.returncode is None:
+            return self._card
+        await self._end_player(within_s=0.0)
+        ours, theirs = socket.socketpair()
+        # What the kernel holds can be taken back by nobody, and every millisecond of it is a late stop.
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PUMP_MS * BYTES_PER_MS)
+        with theirs:
             self._player = await asyncio.create_subprocess_exec(
                 *self._tool.command,
-                stdin=asyncio.subprocess.PIPE,
+                stdin=theirs.fileno(),
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,
             )
-            assert self._player.stdin is not None
-            # Little in our own buffer: what is written there can no longer be taken back.
-            self._player.stdin.transport.set_write_buffer_limits(high=PUMP_MS * BYTES_PER_MS)
-        return self._player
+        _, self._card = await asyncio.open_connection(sock=ours)
+        self._card.transport.set_write_buffer_limits(high=PUMP_MS * BYTES_PER_MS)
+        return self._card
 
-    async def _end_player(self) -> None:
-        player, self._player = self._player, None
-        if player is None:
-            return
-        if player.returncode is None:
-            with suppress(ProcessLookupError):
-                player.kill()
-        if player.stdin is not None:
-            player.stdin.close()
-        await player.wait()
+    async def _end_player(self, *, within_s: float) -> None:
+        """Close its input and give it so long to play out what it has. May be called again when cut short."""
+        if self._card is not None:
+            self._card.close()
+        if self._player is not None:
+            try:
+                async with asyncio.timeout(within_s):
+                    await self._player.wait()
+            except TimeoutError:
+                with suppress(ProcessLookupError):
+                    self._player.kill()
+                await self._player.wait()
+        self._player = self._card = None
 
     # --- decoding ------------------------------------------------------------------------------------
 
@@ -327,6 +355,10 @@ class SoundCard:
             held.samples.clear()
 
     async def _decode_once(self, held: _Loaded) -> None:
+        manifest = await self._source.manifest(held.lease)
+        rendition = manifest.rendition(held.lease.rendition)
+        if not 0 < rendition.size <= FILE_BYTES_MAX:
+            raise SegueError(Code.NOT_PLAYABLE, f"{rendition.file} has {rendition.size} bytes")
         arguments = ["-v", "error", "-i", "pipe:0", "-ss", f"{held.from_ms / 1000:.3f}"]
         filters = [f"volume={held.lease.gain_db}dB"]
         if held.speed != 1.0:
@@ -341,7 +373,7 @@ class SoundCard:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        feeding = asyncio.get_running_loop().create_task(self._feed(held, decoder))
+        feeding = asyncio.get_running_loop().create_task(self._feed(held, rendition, decoder))
         try:
             assert decoder.stdout is not None
             while chunk := await decoder.stdout.read(CHUNK_BYTES):
@@ -363,12 +395,10 @@ class SoundCard:
                 await feeding
             await decoder.wait()
 
-    async def _feed(self, held: _Loaded, decoder: asyncio.subprocess.Process) -> None:
+    async def _feed(
+        self, held: _Loaded, rendition: ManifestRendition, decoder: asyncio.subprocess.Process
+    ) -> None:
         assert decoder.stdin is not None
-        manifest = await self._source.manifest(held.lease)
-        rendition = manifest.rendition(held.lease.rendition)
-        if not 0 < rendition.size <= FILE_BYTES_MAX:
-            raise SegueError(Code.NOT_PLAYABLE, f"{rendition.file} has {rendition.size} bytes")
         try:
             offset = 0
             while offset < rendition.size:

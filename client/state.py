@@ -52,11 +52,14 @@ class Mirror:
         """None until the first snapshot."""
         self.devices: tuple[Device, ...] = ()
         self.handoff: Handoff | None = None
+        self._has_hole = False
 
     @property
     def resume(self) -> Resume | None:
-        """What to offer in a hello; None when there is nothing to resume from."""
-        return None if self.player is None else Resume(owner_epoch=self.owner_epoch, seq=self.seq)
+        """What to offer in a hello; None when there is nothing to resume from, or a push was missing."""
+        if self.player is None or self._has_hole:
+            return None
+        return Resume(owner_epoch=self.owner_epoch, seq=self.seq)
 
     def take(self, frame: Snapshot | Push) -> Applied:
         """Merge one frame."""
@@ -64,6 +67,7 @@ class Mirror:
             case Snapshot():
                 if frame.owner_epoch < self.owner_epoch:
                     return Applied.STALE
+                self._has_hole = False
                 self.owner_epoch, self.seq = frame.owner_epoch, frame.seq
                 self.player, self.devices, self.handoff = frame.player, frame.devices, frame.handoff
             case Push():
@@ -75,6 +79,7 @@ class Mirror:
                     return Applied.STALE
                 # A volatile push repeats the place it stands on; both kinds name one we must have reached.
                 if frame.seq > self.seq + (1 if frame.durable else 0):
+                    self._has_hole = True
                     return Applied.HOLE
                 self.owner_epoch, self.seq = frame.owner_epoch, frame.seq
                 if frame.player is not UNSET:

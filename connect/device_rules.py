@@ -9,6 +9,7 @@
 The active device is the session's to name; it comes in as an argument. When it has gone offline by itself the
 session is told `Lost(release=False)` after 60 s (not when its socket breaks: it may still play its buffer),
 `Lost(release=True)` after 300 s, or `Returned` when it says hello in between. A goodbye releases at once.
+A pure remote has no grace and is not remembered: when its connection ends it is gone.
 
 What is not here: sockets, sessions, handoffs.
 """
@@ -24,6 +25,7 @@ from connect.device_set import (
     DeviceSet,
     Event,
     Forgotten,
+    Gone,
     Known,
     LossNoted,
     Moved,
@@ -239,6 +241,8 @@ def _left(state: DeviceSet, said: Left, active_device_id: DeviceId | None) -> De
     device = state.devices.get(said.device_id)
     if device is None or device.nonce != said.nonce:
         return NOTHING
+    if not device.info.capabilities.can_be_player:
+        return Decided(events=(Gone(device_id=said.device_id),))
     connection = Connection.OFFLINE if said.clean else Connection.GRACE
     moved = Moved(device_id=said.device_id, connection=connection, nonce=None)
     if not (said.clean and said.device_id == active_device_id):
@@ -339,7 +343,10 @@ def _tick(state: DeviceSet, active_device_id: DeviceId | None, now_ms: Millis) -
     for device_id, device in state.devices.items():
         silent_ms = now_ms - device.last_seen_ms
         if device.connection is not Connection.OFFLINE and silent_ms >= OFFLINE_AFTER_MS:
-            events.append(Moved(device_id=device_id, connection=Connection.OFFLINE, nonce=None))
+            if device.info.capabilities.can_be_player:
+                events.append(Moved(device_id=device_id, connection=Connection.OFFLINE, nonce=None))
+            else:
+                events.append(Gone(device_id=device_id))
             if device.nonce is not None:
                 effects.append(Evict(device_id=device_id, nonce=device.nonce, code=Code.TIMEOUT))
         elif device.connection is Connection.ONLINE and silent_ms >= GRACE_AFTER_MS:

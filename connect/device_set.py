@@ -48,7 +48,7 @@ class DeviceSet(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True, tag="device.described"):
-    """A device is new, or describes itself anew. Durable: a restart does not empty the picker."""
+    """A device is new, or describes itself anew. Durable for players: a restart does not empty the picker."""
 
     info: DeviceInfo
     at_ms: Millis
@@ -105,12 +105,23 @@ class VolumeChanged(msgspec.Struct, frozen=True, kw_only=True, tag="device.volum
     by: DeviceId | None
 
 
-Event = Described | Renamed | Forgotten | Connected | Moved | LossNoted | Clocked | VolumeChanged
+class Gone(msgspec.Struct, frozen=True, kw_only=True, tag="device.gone"):
+    """A pure remote has left. It was never in the log, so this need not be either."""
+
+    device_id: DeviceId
+
+
+Event = Described | Renamed | Forgotten | Connected | Moved | LossNoted | Clocked | VolumeChanged | Gone
 
 
 def is_durable(event: Event) -> bool:
-    """Whether the event is in the log before it is shown."""
-    return isinstance(event, Described | Renamed | Forgotten)
+    """Whether the event is in the log before it is shown. A pure remote is nothing to come back to: it is
+    known while it is connected, and a command line that makes a new one each time leaves nothing behind."""
+    match event:
+        case Described(info=info):
+            return info.capabilities.can_be_player
+        case _:
+            return isinstance(event, Renamed | Forgotten)
 
 
 def is_shown(event: Event) -> bool:
@@ -143,7 +154,7 @@ def apply(state: DeviceSet, event: Event) -> DeviceSet:
                 else msgspec.structs.replace(before, info=info)
             )
             return DeviceSet(devices={**state.devices, info.device_id: after})
-        case Forgotten(device_id=device_id):
+        case Forgotten(device_id=device_id) | Gone(device_id=device_id):
             return DeviceSet(devices={key: known for key, known in state.devices.items() if key != device_id})
         case _:
             device = state.devices.get(event.device_id)
@@ -193,9 +204,12 @@ def _applied(
 def revived(state: DeviceSet, *, active_device_id: DeviceId | None, now_ms: Millis) -> DeviceSet:
     """The set as its next owner finds it: no connection survived, and devices are on their way back.
 
-    Whoever was connected gets a grace from now on, as does the active device: it plays on meanwhile."""
+    Whoever was connected gets a grace from now on, as does the active device: it plays on meanwhile. Pure
+    remotes are gone."""
     devices = {}
     for device_id, device in state.devices.items():
+        if not device.info.capabilities.can_be_player:
+            continue
         expected = device.connection is not Connection.OFFLINE or (
             device_id == active_device_id and not device.lost
         )

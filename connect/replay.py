@@ -11,7 +11,8 @@ from connect.frames import Push
 from kernel.units import Bytes
 
 PUSHES_MAX = 256
-BYTES_MAX = Bytes(256 * 1024)
+BYTES_MAX = Bytes(64 * 1024)
+"""More than this is neither worth keeping for each session nor worth sending: a snapshot is smaller."""
 
 
 class Replay:

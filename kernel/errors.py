@@ -31,6 +31,7 @@ class Code(StrEnum):
     FORBIDDEN = "FORBIDDEN"
     BAD_REQUEST = "BAD_REQUEST"
     NOT_FOUND = "NOT_FOUND"
+    NOT_OFFERED = "NOT_OFFERED"
     NOT_OWNER = "NOT_OWNER"
     STALE_EPOCH = "STALE_EPOCH"
     STALE_ITEM = "STALE_ITEM"
@@ -48,6 +49,11 @@ class Code(StrEnum):
     LEASE_EXPIRED = "LEASE_EXPIRED"
     LEASE_FOREIGN = "LEASE_FOREIGN"
     LEASE_REVOKED = "LEASE_REVOKED"
+    BAD_UPDATE = "BAD_UPDATE"
+    PEER_INVALID = "PEER_INVALID"
+    STALE_DOC = "STALE_DOC"
+    PLAYLIST_FULL = "PLAYLIST_FULL"
+    INVITE_EXPIRED = "INVITE_EXPIRED"
     TOO_MANY_CONNECTIONS = "TOO_MANY_CONNECTIONS"
     REPLACED = "REPLACED"
     TIMEOUT = "TIMEOUT"
@@ -85,6 +91,7 @@ TABLE: Mapping[Code, Meaning] = {
     Code.FORBIDDEN: Meaning(403, None, False, "the token lacks the scope, or the thing is another user's"),
     Code.BAD_REQUEST: Meaning(400, None, False, "a field is missing or out of range"),
     Code.NOT_FOUND: Meaning(404, None, False, "there is no such thing, or you may not see it"),
+    Code.NOT_OFFERED: Meaning(404, None, False, "Segue has no equivalent of this part of the Web API"),
     Code.NOT_OWNER: Meaning(503, 4000, True, "this host does not own your session; ask /v1/connect again"),
     Code.STALE_EPOCH: Meaning(409, None, False, "the device epoch is older than the session's"),
     Code.STALE_ITEM: Meaning(409, None, False, "the item named in from_uid is not the one that plays"),
@@ -102,6 +109,11 @@ TABLE: Mapping[Code, Meaning] = {
     Code.LEASE_EXPIRED: Meaning(410, None, False, "the stream lease has run out; renew it on the socket"),
     Code.LEASE_FOREIGN: Meaning(403, None, False, "the stream lease is for something else"),
     Code.LEASE_REVOKED: Meaning(403, None, False, "the lease belongs to a device that is no longer active"),
+    Code.BAD_UPDATE: Meaning(400, None, False, "the update cannot be read, or is no edit of a playlist"),
+    Code.PEER_INVALID: Meaning(409, None, False, "not the next update of a peer lent to you; take a new lease"),
+    Code.STALE_DOC: Meaning(409, None, False, "the playlist changed under the edit; read it, make it again"),
+    Code.PLAYLIST_FULL: Meaning(409, None, False, "the playlist holds as many items as it may"),
+    Code.INVITE_EXPIRED: Meaning(410, None, False, "the invite has run out or was used up; ask for a new one"),
     Code.TOO_MANY_CONNECTIONS: Meaning(503, 4001, True, "the host or user holds as many sockets as it may"),
     Code.REPLACED: Meaning(409, 4504, False, "the same device id connected again; the newer socket wins"),
     Code.TIMEOUT: Meaning(504, 4002, True, "no answer within the deadline; the outcome is unknown"),

@@ -329,6 +329,7 @@ def _tracks_of(album_id: AlbumId, group: list[Source]) -> list[Track]:
     group.sort(key=place)
     loudness, peak = album_loudness(group)
     title = _names(group[0]).album
+    is_show = all(_names(source).is_speech for source in group)
     tracks: list[Track] = []
     last: dict[int, int] = defaultdict(int)
     for source in group:
@@ -351,6 +352,7 @@ def _tracks_of(album_id: AlbumId, group: list[Source]) -> list[Track]:
                 isrc=names.isrc,
                 genres=names.genres,
                 is_speech=names.is_speech,
+                is_episode=is_show,
                 available=source.present,
                 loudness_lufs=source.loudness_lufs,
                 true_peak_db=source.true_peak_db,
@@ -396,6 +398,7 @@ def _album(
         genres=_commonest(genre for each in names for genre in each.genres),
         covers=next((track.covers for track in tracks if track.covers), ()),
         added_at_ms=min(added[track.track_id] for track in tracks),
+        is_show=all(track.is_episode for track in tracks),
     )
 
 

@@ -3,9 +3,9 @@ it."""
 
 import msgspec
 
-from catalog.model import Codec, Rendition, Segment, Track, gain_db
+from catalog.model import Codec, Rendition, Segment, Track, gain_db, piece_uri
 from kernel.errors import Code, Rejected
-from kernel.ids import Uri, uri
+from kernel.ids import Uri
 from kernel.units import Millis
 from media.leases import LeaseClaims
 
@@ -64,7 +64,7 @@ def manifest_json(track: Track, claims: LeaseClaims) -> bytes:
     """The manifest of what the lease covers."""
     return _encode(
         Manifest(
-            track_uri=uri("track", track.track_id),
+            track_uri=piece_uri(track),
             duration_ms=track.duration_ms,
             gain_db=round(gain_db(track.loudness_lufs, track.true_peak_db), 2),
             renditions=tuple(_shown(rendition) for rendition in leased_renditions(track, claims)),

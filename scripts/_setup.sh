@@ -99,7 +99,7 @@ _install_python() {
             die "could not install uv (see above)"
     fi
     # sync: what the lock no longer names goes.
-    "$VENV/bin/uv" pip sync --quiet --python "$PYTHON" --require-hashes "$ROOT/requirements.lock" || die "could not install the packages of requirements.lock (see above)"
+    "$VENV/bin/uv" pip sync --quiet --compile-bytecode --python "$PYTHON" --require-hashes "$ROOT/requirements.lock" || die "could not install the packages of requirements.lock (see above)"
     "$VENV/bin/uv" pip install --quiet --python "$PYTHON" --no-deps --no-build-isolation --editable "$ROOT" ||
         die "could not install the project itself (see above)"
     _python_state >"$PYTHON_STAMP"

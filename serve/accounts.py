@@ -7,6 +7,8 @@ between:
     accounts           user id -> the account          inserted once; this insert is what makes the account
     account_passwords  user id -> a later hash         replaced by `set_password`
     account_blocks     user id -> nothing              there while the account is disabled
+    must_change        user id -> nothing              there until the first password was replaced
+    session_epochs     user id/epoch -> when           one more by each "log out everywhere"
 
 So a password change and a disabling at one instant cannot undo each other. A name that was claimed by a
 process that died before its second insert is free for the next who asks: whoever inserts the account under
@@ -29,6 +31,8 @@ from kernel.errors import Code, Rejected, Unavailable
 from kernel.ids import UserId, catalogue_id, ulid
 from kernel.units import Clock, Millis
 from serve.buckets import Buckets
+from serve.identity.addresses import range_of
+from serve.identity.withdrawals import withdraw_user
 from storage.ports import Documents
 
 USERNAME_CHARS_MAX = 64
@@ -45,6 +49,13 @@ ACCOUNT_TRIES_BURST = 10
 ACCOUNT_TRY_EVERY_S = 6.0
 ADDRESS_TRIES_BURST = 30
 ADDRESS_TRY_EVERY_S = 1.0
+RANGE_TRIES_BURST = 100
+RANGE_TRY_EVERY_S = 0.3
+"""Of a /24 or /56: one customer or one office, where several people may mistype."""
+EPOCH_DIGITS = 8
+EPOCHS_READ_MAX = 100
+"""Each raise removes those below it, so one or two exist."""
+EPOCH_TRIES = 8
 NAMES_LIMITED_MAX = 10_000
 
 # Letters and digits of any script; a name also stands in URLs, logs and other people's playlists.
@@ -64,7 +75,13 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     """Explicit tracks are not played."""
     created_at_ms: Millis
     disabled: bool = False
-    """No token is issued. Tokens that exist run out by themselves."""
+    """No token is issued, and those that exist are refused within seconds."""
+    must_change: bool = False
+    """The password was made by somebody else: it lets its bearer choose another one, and nothing more."""
+    admin: bool = False
+    """Runs the server."""
+    session_epoch: int = 0
+    """How often this user was logged out everywhere; a token of a lower epoch is refused."""
 
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +93,7 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     created_at_ms: Millis
     first_hash: str
     """Of the password it was made with; `account_passwords` overrides it."""
+    admin: bool = False
 
 
 class Accounts:
@@ -94,6 +112,9 @@ class Accounts:
         self._address_tries = Buckets(
             clock, burst=ADDRESS_TRIES_BURST, refill_s=ADDRESS_TRY_EVERY_S, names_max=NAMES_LIMITED_MAX
         )
+        self._range_tries = Buckets(
+            clock, burst=RANGE_TRIES_BURST, refill_s=RANGE_TRY_EVERY_S, names_max=NAMES_LIMITED_MAX
+        )
 
     async def add(
         self,
@@ -103,6 +124,8 @@ class Accounts:
         plan: str = Plan.PREMIUM,
         country: str = "US",
         explicit_filter: bool = False,
+        admin: bool = False,
+        must_change: bool = False,
     ) -> Account:
         """Raises Rejected BAD_REQUEST, also when the name is taken (details.reason `taken`)."""
         name = checked_username(username)
@@ -114,12 +137,16 @@ class Accounts:
             explicit_filter=explicit_filter,
             created_at_ms=self._clock.now_ms(),
             first_hash=await self._hash(checked_password(password)),
+            admin=admin,
         )
+        if must_change and await self.get(stored.user_id) is None:
+            # Before the account is there, so that nobody gets in between.
+            await self._documents.put("must_change", [(stored.user_id, b"")])
         if not await self._documents.insert("accounts", stored.user_id, _encode(stored)):
             raise Rejected(
                 Code.BAD_REQUEST, f"account {username!r} rejected: the name is taken", {"reason": "taken"}
             )
-        return _account(stored, disabled=False)
+        return _account(stored, disabled=False, must_change=must_change)
 
     async def get(self, user_id: UserId) -> Account | None:
         """None when there is no such account."""
@@ -138,18 +165,44 @@ class Accounts:
         return [account for account in found if account is not None]
 
     async def set_password(self, username: str, password: str) -> None:
-        """Raises Rejected NOT_FOUND or BAD_REQUEST. Tokens that exist stay good until they run out."""
+        """Raises Rejected NOT_FOUND or BAD_REQUEST. Logs the user out everywhere."""
         account = await self._named_or_refused(username)
         hashed = await self._hash(checked_password(password))
         await self._documents.put("account_passwords", [(account.user_id, hashed.encode())])
+        await self._documents.delete("must_change", [account.user_id])
+        await self.end_sessions(account.user_id)
 
     async def set_disabled(self, username: str, *, disabled: bool) -> None:
         """Raises Rejected NOT_FOUND. Repeating it changes nothing."""
         account = await self._named_or_refused(username)
         if disabled:
             await self._documents.put("account_blocks", [(account.user_id, b"")])
+            await self.end_sessions(account.user_id)
         else:
             await self._documents.delete("account_blocks", [account.user_id])
+
+    async def log_out(self, username: str) -> None:
+        """Everywhere. Raises Rejected NOT_FOUND."""
+        await self.end_sessions((await self._named_or_refused(username)).user_id)
+
+    async def end_sessions(self, user_id: UserId) -> int:
+        """Log the user out everywhere: tokens, logins of clients, sessions of the page, sockets.
+
+        Gives the epoch that tokens must have from now on. Raises Unavailable; repeating it is safe.
+        """
+        for _ in range(EPOCH_TRIES):
+            older = await self._epochs(user_id)
+            epoch = (older[-1] if older else 0) + 1
+            # Two at once take two numbers: what was issued between them is refused by the second.
+            if await self._documents.insert("session_epochs", _epoch_id(user_id, epoch), b""):
+                await withdraw_user(self._documents, self._clock, user_id, session_epoch=epoch)
+                await self._documents.delete("session_epochs", [_epoch_id(user_id, each) for each in older])
+                return epoch
+        raise Unavailable(Code.BUSY, "logout not done: too many at one time", None, HASHES_RETRY_AFTER_MS)
+
+    async def _epochs(self, user_id: UserId) -> list[int]:
+        rows = await self._documents.scan("session_epochs", prefix=f"{user_id}/", limit=EPOCHS_READ_MAX)
+        return [int(doc_id.rpartition("/")[2]) for doc_id, _ in rows]
 
     async def log_in(self, username: str, password: str, *, address: str) -> Account:
         """The account, when the password is its.
@@ -158,22 +211,21 @@ class Accounts:
         UNAUTHORIZED with one and the same text whether the name, the password or the account is at fault;
         Unavailable RATE_LIMITED or BUSY with a time to wait.
         """
-        name = _folded(username)[:USERNAME_CHARS_MAX]
-        wait_ms = self._address_tries.take(address)
-        if wait_ms is None and (wait_ms := self._account_tries.take(name)) is not None:
-            self._address_tries.give_back(address)
-        if wait_ms is not None:
-            raise Unavailable(Code.RATE_LIMITED, "login rejected: too many tries", None, wait_ms)
+        tries = self._tries(_folded(username)[:USERNAME_CHARS_MAX], address)
+        for place, (buckets, name) in enumerate(tries):
+            if (wait_ms := buckets.take(name)) is not None:
+                _give_back(tries[:place])
+                raise Unavailable(Code.RATE_LIMITED, "login rejected: too many tries", None, wait_ms)
         try:
             account = await self.verify(username, password)
         except Unavailable:
-            self._give_back(name, address)  # nothing was learnt about the password
+            _give_back(tries)  # nothing was learnt about the password
             raise
         if account is None:
             raise Rejected(
                 Code.UNAUTHORIZED, "login rejected: no enabled account has this name and this password"
             )
-        self._give_back(name, address)
+        _give_back(tries)
         return account
 
     async def verify(self, username: str, password: str) -> Account | None:
@@ -187,6 +239,8 @@ class Accounts:
         [stored] = await self._documents.get("accounts", ids)
         [later] = await self._documents.get("account_passwords", ids)
         [block] = await self._documents.get("account_blocks", ids)
+        [must_change] = await self._documents.get("must_change", ids)
+        epochs = await self._epochs(UserId(ids[0]))
         found = _decode(stored) if stored is not None else None
         if len(password.encode("utf-8", "surrogatepass")) > PASSWORD_BYTES_MAX:
             password = ""  # still pays for one hash
@@ -194,11 +248,21 @@ class Accounts:
         if found is not None:
             hashed = later.decode() if later is not None else found.first_hash
         right = await self._right(hashed, password)
-        return _account(found, disabled=False) if found and right and block is None else None
+        if not (found and right and block is None):
+            return None
+        return _account(
+            found,
+            disabled=False,
+            must_change=must_change is not None,
+            session_epoch=epochs[-1] if epochs else 0,
+        )
 
-    def _give_back(self, name: str, address: str) -> None:
-        self._account_tries.give_back(name)
-        self._address_tries.give_back(address)
+    def _tries(self, name: str, address: str) -> tuple[tuple[Buckets, str], ...]:
+        return (
+            (self._range_tries, range_of(address)),
+            (self._address_tries, address),
+            (self._account_tries, name),
+        )
 
     async def _claim(self, name: str) -> UserId:
         """The id that belongs to the name, ours or that of whoever claimed it first."""
@@ -216,10 +280,22 @@ class Accounts:
     async def _get(self, ids: Sequence[UserId]) -> list[Account | None]:
         stored = await self._documents.get("accounts", ids)
         blocks = await self._documents.get("account_blocks", ids)
-        return [
-            _account(_decode(value), disabled=block is not None) if value is not None else None
-            for value, block in zip(stored, blocks, strict=True)
-        ]
+        changes = await self._documents.get("must_change", ids)
+        found: list[Account | None] = []
+        for value, block, change in zip(stored, blocks, changes, strict=True):
+            account = _decode(value) if value is not None else None
+            epochs = await self._epochs(account.user_id) if account is not None else []
+            found.append(
+                _account(
+                    account,
+                    disabled=block is not None,
+                    must_change=change is not None,
+                    session_epoch=epochs[-1] if epochs else 0,
+                )
+                if account is not None
+                else None
+            )
+        return found
 
     async def _named_or_refused(self, username: str) -> Account:
         account = await self.named(username)
@@ -318,7 +394,18 @@ def _folded(username: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", username.strip()).casefold())
 
 
-def _account(stored: _Stored, *, disabled: bool) -> Account:
+def _epoch_id(user_id: UserId, epoch: int) -> str:
+    return f"{user_id}/{epoch:0{EPOCH_DIGITS}d}"
+
+
+def _give_back(tries: Sequence[tuple[Buckets, str]]) -> None:
+    for buckets, name in tries:
+        buckets.give_back(name)
+
+
+def _account(
+    stored: _Stored, *, disabled: bool, must_change: bool = False, session_epoch: int = 0
+) -> Account:
     return Account(
         user_id=stored.user_id,
         username=stored.username,
@@ -327,6 +414,9 @@ def _account(stored: _Stored, *, disabled: bool) -> Account:
         explicit_filter=stored.explicit_filter,
         created_at_ms=stored.created_at_ms,
         disabled=disabled,
+        must_change=must_change,
+        admin=stored.admin,
+        session_epoch=session_epoch,
     )
 
 

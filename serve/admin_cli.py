@@ -1,4 +1,4 @@
-"""`segue user …` and `segue keys …`: what an operator does to accounts and keys from a terminal.
+"""`segue user …`, `segue client …` and `segue keys …`: what an operator does from a terminal.
 
 Works on the stores directly, so it needs no running server and may be used beside one.
 """
@@ -12,11 +12,12 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from catalog.model import Plan
 from kernel.errors import Code, Rejected, SegueError
-from kernel.units import Clock
+from kernel.units import Clock, Millis
 from serve.accounts import (
     Account,
     Accounts,
@@ -25,6 +26,7 @@ from serve.accounts import (
     checked_plan,
     checked_username,
 )
+from serve.identity.clients import Clients
 from serve.keys import KeyRing, Purpose
 from serve.settings import Settings
 from storage.stores import Stores, open_stores
@@ -48,7 +50,7 @@ Handler = Callable[[argparse.Namespace, Settings, Clock], int]
 
 
 def register(subparsers: Any) -> None:
-    """Add `user` and `keys`. (`argparse` has no public name for what `add_subparsers` gives.)"""
+    """Add `user`, `client` and `keys`. (`argparse` has no public name for what `add_subparsers` gives.)"""
     user = subparsers.add_parser("user", help="accounts: who may log in").add_subparsers(
         dest="action", required=True, metavar="ACTION"
     )
@@ -68,6 +70,31 @@ def register(subparsers: Any) -> None:
         parser = user.add_parser(action, help=what)
         parser.add_argument("username")
         parser.set_defaults(handler=_handler(_user_disable if action == "disable" else _user_enable))
+
+    logout = user.add_parser("logout", help="log out everywhere: sessions, tokens, sockets")
+    logout.add_argument("username")
+    logout.set_defaults(handler=_handler(_user_logout))
+
+    client = subparsers.add_parser("client", help="programs of others that may ask in a user's name")
+    actions = client.add_subparsers(dest="action", required=True, metavar="ACTION")
+    add_client = actions.add_parser("add", help="register one; prints its id, and its secret once")
+    add_client.add_argument("name", help="what users will see")
+    add_client.add_argument(
+        "--redirect",
+        action="append",
+        default=[],
+        metavar="URI",
+        help="where users may be sent back to, exactly; may stand several times",
+    )
+    add_client.add_argument("--public", action="store_true", help="it cannot keep a secret, and uses PKCE")
+    add_client.add_argument(
+        "--country", default="US", help="market that it sees without a user (default: %(default)s)"
+    )
+    add_client.set_defaults(handler=_handler(_client_add))
+    actions.add_parser("list", help="all clients").set_defaults(handler=_handler(_client_list))
+    remove = actions.add_parser("remove", help="its tokens are refused within seconds")
+    remove.add_argument("client_id")
+    remove.set_defaults(handler=_handler(_client_remove))
 
     keys = subparsers.add_parser("keys", help="the keys that sign tokens and leases").add_subparsers(
         dest="action", required=True, metavar="ACTION"
@@ -106,8 +133,9 @@ def _handler(work: Work) -> Handler:
 
 
 async def _with_stores(work: Work, args: argparse.Namespace, settings: Settings, clock: Clock) -> None:
-    stores = open_stores(settings.data_dir, clock)
+    stores = open_stores(settings.data_dir, clock, settings.store_urls)
     try:
+        await stores.prepare()
         await work(Desk(args, stores, clock, settings, Console(highlight=False, soft_wrap=True)))
     finally:
         await stores.close()
@@ -142,16 +170,25 @@ async def _user_list(desk: Desk) -> None:
 
 
 def _row(account: Account) -> tuple[str, ...]:
-    made = datetime.fromtimestamp(account.created_at_ms / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M")
     return (
         account.username,
         account.user_id,
         account.plan,
         account.country,
         "filtered" if account.explicit_filter else "played",
-        made,
-        "disabled" if account.disabled else "enabled",
+        _date(account.created_at_ms),
+        _state(account),
     )
+
+
+def _state(account: Account) -> str:
+    if account.disabled:
+        return "disabled"
+    return "one-time password" if account.must_change else "enabled"
+
+
+def _date(at_ms: Millis) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M")
 
 
 async def _user_passwd(desk: Desk) -> None:
@@ -162,14 +199,47 @@ async def _user_passwd(desk: Desk) -> None:
 
 async def _user_disable(desk: Desk) -> None:
     await Accounts(desk.stores.documents, desk.clock).set_disabled(desk.args.username, disabled=True)
-    desk.console.print(
-        f"disabled {desk.args.username}; tokens that exist run out within {desk.settings.token_ttl_s} s"
-    )
+    desk.console.print(f"disabled {desk.args.username}; running servers follow within seconds")
 
 
 async def _user_enable(desk: Desk) -> None:
     await Accounts(desk.stores.documents, desk.clock).set_disabled(desk.args.username, disabled=False)
     desk.console.print(f"enabled {desk.args.username}")
+
+
+async def _user_logout(desk: Desk) -> None:
+    await Accounts(desk.stores.documents, desk.clock).log_out(desk.args.username)
+    desk.console.print(f"logged {desk.args.username} out; running servers follow within seconds")
+
+
+async def _client_add(desk: Desk) -> None:
+    args = desk.args
+    client, secret = await Clients(desk.stores.documents, desk.clock).add(
+        args.name, redirect_uris=tuple(args.redirect), public=args.public, country=args.country
+    )
+    desk.console.print(f"client id      {client.client_id}")
+    if secret:
+        desk.console.print(f"client secret  {secret}")
+        desk.console.print("The secret is kept nowhere else.")
+
+
+async def _client_list(desk: Desk) -> None:
+    table = Table("client id", "name", "kind", "redirect URIs", "made")
+    clients = Clients(desk.stores.documents, desk.clock)
+    page = await clients.page(limit=PAGE)
+    while page:
+        for client in page:
+            kind = "public" if client.is_public else "confidential"
+            uris = "\n".join(client.redirect_uris)
+            made = _date(client.created_at_ms)
+            table.add_row(*map(escape, (client.client_id, client.name, kind, uris, made)))
+        page = await clients.page(after=page[-1].client_id, limit=PAGE)
+    desk.console.print(table if table.row_count else "no clients; register one with: segue client add NAME")
+
+
+async def _client_remove(desk: Desk) -> None:
+    client = await Clients(desk.stores.documents, desk.clock).remove(desk.args.client_id)
+    desk.console.print(f"removed {client.name}; running servers follow within seconds", markup=False)
 
 
 async def _keys_rotate(desk: Desk) -> None:

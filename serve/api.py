@@ -31,21 +31,32 @@ from kernel.ids import CommandId, ulid
 from kernel.units import Clock
 from serve.accounts import Accounts
 from serve.directory import Directory
+from serve.identity.routes import identity_routes
 from serve.page import Page
-from serve.rest.catalogue import CatalogueReader
+from serve.rest import not_offered, operations, reference
+from serve.rest.account import account_operations
+from serve.rest.browse import BrowseEndpoints
+from serve.rest.catalogue import CatalogueEndpoints
 from serve.rest.connect import ConnectEndpoint
-from serve.rest.http import BODY_BYTES_MAX, error_response, json_response
+from serve.rest.exchange import BODY_BYTES_MAX, error_response, json_response, tagged_response
+from serve.rest.library import LibraryEndpoints
+from serve.rest.openapi import document
 from serve.rest.player import PlayerEndpoints
+from serve.rest.reader import CatalogueReader
+from serve.rest.search import SearchEndpoint
 from serve.rest.shapes import Shapes
-from serve.rest.token import TokenEndpoint
+from serve.rest.spoken import SpokenEndpoints
 from serve.rest.users import UserEndpoints
 from serve.settings import Settings
 from serve.tokens import Tokens
 from storage.catalogue import Catalogue
+from storage.library import Library
 from storage.ports import Documents
 
 GUARDED = "/v1/"
 """Paths that need a token."""
+OPENAPI_PATH = "/v1/openapi.json"
+"""The one of them that needs none."""
 STORE_DEADLINE_S = 2.0
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 EXPOSED_HEADERS = ("etag", "retry-after", "x-trace-id")
@@ -73,7 +84,7 @@ def create_api(
     """
     minted = random.SystemRandom()
     shapes = Shapes(base_url=settings.http_url, art_url=settings.edge_url)
-    reader = CatalogueReader(Catalogue(documents, clock), shapes, clock)
+    reader = CatalogueReader(Catalogue(documents, clock), Library(documents, clock), shapes, clock)
     registry = CollectorRegistry()
 
     def mint_command_id() -> CommandId:
@@ -82,12 +93,36 @@ def create_api(
     def metrics(_: Request) -> Response:
         return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
+    identity = identity_routes(
+        settings,
+        documents=documents,
+        accounts=accounts,
+        tokens=tokens,
+        clock=clock,
+        behind_proxy=behind_proxy,
+    )
+    table = [
+        *PlayerEndpoints(directory, reader, mint_command_id).operations(),
+        *LibraryEndpoints(reader, accounts).operations(),
+        *CatalogueEndpoints(reader).operations(),
+        *SpokenEndpoints(reader).operations(),
+        *BrowseEndpoints(reader, clock).operations(),
+        *SearchEndpoint(reader).operations(),
+        *UserEndpoints(accounts, shapes).operations(),
+        *ConnectEndpoint(directory, tokens, Limits(lease_s=settings.lease_s)).operations(),
+        *account_operations(identity),
+        *not_offered.operations(),
+    ]
+    described = document(table, base_url=settings.http_url)
+
+    def openapi(request: Request) -> Response:
+        return tagged_response(request, described)
+
     routes = [
-        *TokenEndpoint(accounts, tokens, behind_proxy=behind_proxy).routes(),
-        *ConnectEndpoint(directory, tokens, Limits(lease_s=settings.lease_s)).routes(),
-        *PlayerEndpoints(directory, reader, shapes, mint_command_id).routes(),
-        *UserEndpoints(accounts, shapes).routes(),
-        *reader.routes(),
+        *(route for route in identity if not route.path.startswith(GUARDED)),
+        *operations.routes(table),
+        *reference.routes(table),
+        Route(OPENAPI_PATH, openapi, methods=["GET"]),
         Route("/healthz", _healthz(documents), methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),
     ]
@@ -193,14 +228,21 @@ class Front:
             raise Rejected(
                 Code.FRAME_TOO_LARGE, f"body of {length[:20]} bytes rejected: {BODY_BYTES_MAX} are allowed"
             )
-        if not scope["path"].startswith(GUARDED) or scope["method"] == "OPTIONS":
+        path = scope["path"]
+        if not path.startswith(GUARDED) or path == OPENAPI_PATH or scope["method"] == "OPTIONS":
             return
         kind, _, token = headers.get("authorization", "").partition(" ")
         if kind.lower() != "bearer" or not token.strip():
             raise Rejected(
                 Code.UNAUTHORIZED, f"{scope['path'][:100]} asked for without a token: send a Bearer token"
             )
-        scope.setdefault("state", {})["claims"] = await self._tokens.verify_access(token.strip())
+        claims = await self._tokens.verify_access(token.strip())
+        if not claims.is_user and f"{scope['path']}/".startswith("/v1/me/"):
+            raise Rejected(
+                Code.FORBIDDEN,
+                f"{scope['path'][:100]} asked for by a client for itself: it needs a user's token",
+            )
+        scope.setdefault("state", {})["claims"] = claims
 
     def _trace_id(self, scope: Scope) -> str:
         """The caller's request id, when it has the form of one; behind Serve there always is one."""

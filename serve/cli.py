@@ -11,6 +11,13 @@ from serve import admin_cli, up
 from serve.settings import Settings, user_folders
 from serve.version import VERSION
 
+STORES = (
+    ("mongo", "accounts, catalogue, sessions' logs and ownership"),
+    ("redis", "playheads and device epochs"),
+    ("s3", "audio and covers"),
+)
+"""Stores that may be elsewhere. A URL with a password belongs in the variable: everybody sees arguments."""
+
 
 def main() -> int:
     """Entry point of the `segue` script; gives the exit status."""
@@ -23,16 +30,24 @@ def main() -> int:
     client_cli.register(
         subparsers, client_cli.Places(config_dir=config_dir, state_dir=state_dir, ffmpeg=ffmpeg.executable)
     )
-    for name in ("up", "user", "keys"):
+    for name in ("up", "user", "client", "keys"):
         subparsers.choices[name].add_argument(
             "--data", dest="data_dir", metavar="DIR", help="where everything is kept (default: ./data)"
         )
+        for store, what in STORES:
+            subparsers.choices[name].add_argument(
+                f"--{store}",
+                dest=f"{store}_url",
+                metavar="URL",
+                help=f"keep {what} there (SEGUE_{store.upper()}_URL)",
+            )
     args = parser.parse_args()
     try:
         settings = Settings.read(
             data_dir=getattr(args, "data_dir", None),
             http_port=getattr(args, "http_port", None),
             hosts=getattr(args, "hosts", None),
+            **{f"{store}_url": getattr(args, f"{store}_url", None) for store, _ in STORES},
         )
     except SegueError as error:
         print(f"segue: {error.message}", file=sys.stderr)

@@ -23,6 +23,7 @@ from serve import logs
 from serve.accounts import Accounts
 from serve.api import create_api
 from serve.directory import Directory
+from serve.identity.withdrawals import Withdrawals
 from serve.ingress import LOOPBACK
 from serve.keys import KeyRing
 from serve.settings import Settings
@@ -49,12 +50,15 @@ class Api:
         self._clock = SystemClock()
         self._stores: Stores
         self._keys: KeyRing
+        self._withdrawals: Withdrawals
 
     async def open(self) -> None:
         """Open what a request needs. Raises Unavailable."""
         logs.set_up(self._settings)
-        self._stores = open_stores(self._settings.data_dir, self._clock)
+        self._stores = open_stores(self._settings.data_dir, self._clock, self._settings.store_urls)
+        await self._stores.prepare()
         self._keys = await KeyRing.open(self._stores.documents, self._clock, self._settings)
+        self._withdrawals = await Withdrawals.open(self._stores.documents, self._clock, self._settings)
 
     async def close(self) -> None:
         await self._stores.close()
@@ -64,7 +68,7 @@ class Api:
         return create_api(
             self._settings,
             documents=documents,
-            tokens=Tokens(self._keys, self._clock, self._settings),
+            tokens=Tokens(self._keys, self._clock, self._settings, self._withdrawals),
             accounts=Accounts(documents, self._clock),
             directory=Directory(self._stores.ownership, _reach, self._clock),
             clock=self._clock,

@@ -30,7 +30,8 @@ class EdgeProcess:
         settings = self._settings
         set_up(settings)
         clock = SystemClock()
-        self._stores = open_stores(settings.data_dir, clock)
+        self._stores = open_stores(settings.data_dir, clock, settings.store_urls)
+        await self._stores.prepare()
         self._keys = await KeyRing.open(self._stores.documents, clock, settings)
         self._keys.start()
         app = create_edge_app(self._stores, self._keys, clock, lease_s=settings.lease_s)

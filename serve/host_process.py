@@ -1,8 +1,10 @@
 """A host as a process of its own: stores, shards, sockets, heartbeat, numbers. Composition only."""
 
 import asyncio
+from contextlib import suppress
 from random import SystemRandom
 
+import msgspec
 import structlog
 from websockets.asyncio.server import Server
 
@@ -13,6 +15,7 @@ from actors.shards import claim_desired
 from connect.frames import CommandFrame, Limits, Reply, Snapshot
 from kernel.errors import Unavailable
 from kernel.ids import DeviceId, HostId, UserId
+from serve.identity.withdrawals import Withdrawals
 from serve.keys import KeyRing, Purpose
 from serve.logs import set_up
 from serve.settings import Settings
@@ -41,6 +44,7 @@ class HostProcess:
         self._clock = SystemClock()
         self._stores: Stores
         self._keys: KeyRing
+        self._withdrawals: Withdrawals
         self._host: EntityHost
         self._record: HostRecord
         self._sockets: Server
@@ -50,9 +54,11 @@ class HostProcess:
         """Own this host's shards and listen. Raises OSError when its port is taken, Unavailable."""
         settings = self._settings
         set_up(settings)
-        self._stores = open_stores(settings.data_dir, self._clock)
+        self._stores = open_stores(settings.data_dir, self._clock, settings.store_urls)
+        await self._stores.prepare()
         self._keys = await KeyRing.open(self._stores.documents, self._clock, settings)
         self._keys.start()
+        self._withdrawals = await Withdrawals.open(self._stores.documents, self._clock, settings)
         self._record = await self._introduce()
         shards = await claim_desired(
             self._stores.ownership,
@@ -67,11 +73,13 @@ class HostProcess:
             clock=self._clock,
             rng=SystemRandom(),
             lease_secrets=self._keys.of(Purpose.LEASE),
-            verify_ticket=Tokens(self._keys, self._clock, settings).verify_ticket,
+            verify_ticket=Tokens(self._keys, self._clock, settings, self._withdrawals).verify_ticket,
             edge_url=settings.edge_url,
             limits=Limits(lease_s=settings.lease_s),
         )
         self._host.start()
+        self._withdrawals.on_news(self._end_withdrawn)
+        self._withdrawals.start()
         self._sockets = await serve_sockets(
             self._host,
             bind_host=settings.bind_host,
@@ -88,6 +96,10 @@ class HostProcess:
         await self._host.stop()
         self._sockets.close()
         await self._sockets.wait_closed()
+        # So that nobody is sent here any more; the next life says `up` again.
+        with suppress(Unavailable):
+            await self._stores.ownership.put_host(msgspec.structs.replace(self._record, state="down"))
+        await self._withdrawals.stop()
         await self._keys.stop()
         await self._stores.close()
 
@@ -101,6 +113,11 @@ class HostProcess:
 
     async def statistics(self) -> dict[str, int]:
         return self._host.statistics()
+
+    def _end_withdrawn(self) -> None:
+        ended = self._host.end_withdrawn(self._withdrawals.is_withdrawn)
+        if ended:
+            log.info("connections_withdrawn", host_id=self._record.host_id, ended=ended)
 
     async def _introduce(self) -> HostRecord:
         """This life's record: one incarnation more than the last one's."""
@@ -121,13 +138,7 @@ class HostProcess:
         while True:
             await asyncio.sleep(HEARTBEAT_EVERY_S)
             beat += 1
-            record = HostRecord(
-                host_id=self._record.host_id,
-                incarnation=self._record.incarnation,
-                heartbeat=beat,
-                address=self._record.address,
-                version=self._record.version,
-            )
+            record = msgspec.structs.replace(self._record, heartbeat=beat)
             try:
                 await self._stores.ownership.put_host(record)
             except Unavailable as error:

@@ -16,12 +16,16 @@ from typing import TypeVar
 import msgspec
 
 from kernel.errors import Code, Rejected
+from storage.stores import StoreUrls
 
 PREFIX = "SEGUE_"
 HOSTS_MAX = 256
 PORT_MAX = 65_535
 
 S = TypeVar("S", bound=StrEnum)
+
+_CREDENTIALS = re.compile(r"//.*@")
+"""What stands before the host in a URL, and must not stand in an error."""
 
 
 class LogFormat(StrEnum):
@@ -61,6 +65,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lease_s: int = 120
     """Life of a stream lease, seconds. How long a CDN that cannot ask may serve a device that was
     replaced."""
+    mongo_url: str | None = None
+    """`mongodb://…/DATABASE` for logs, ownership and documents. None is the embedded store, here as below."""
+    redis_url: str | None = None
+    """`redis://…` for playheads and device epochs."""
+    s3_url: str | None = None
+    """`s3://BUCKET`, or `http[s]://KEY:SECRET@HOST[:PORT]/BUCKET`, for audio and covers."""
     log_format: LogFormat = LogFormat.AUTO
     log_level: LogLevel = LogLevel.INFO
     """Lowest level that is written. Info is one line per finished turn and connection."""
@@ -85,6 +95,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def socket_url(self, index: int) -> str:
         return f"ws://{_in_url(self.public_host)}:{self.host_port(index)}/"
+
+    @property
+    def store_urls(self) -> StoreUrls:
+        return StoreUrls(mongo=self.mongo_url, redis=self.redis_url, s3=self.s3_url)
 
     @classmethod
     def read(cls, env: Mapping[str, str] | None = None, **overrides: object) -> "Settings":
@@ -119,7 +133,7 @@ def _parsed(name: str, given: object, parse: Callable[[str], object]) -> object:
     try:
         return parse(text)
     except ValueError as fault:
-        raise _bad(f"{name}={text!r} rejected: {fault}") from None
+        raise _bad(f"{name}={_CREDENTIALS.sub('//…@', text)!r} rejected: {fault}") from None
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:
@@ -159,6 +173,15 @@ def _origins(text: str) -> tuple[str, ...]:
                 f"{origin!r} is not an origin such as https://music.example (lower case, no path)"
             )
     return origins
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not re.fullmatch(rf"(?:{'|'.join(map(re.escape, schemes))})://[^\s/?#]+\S*", text):
+            raise ValueError(f"it must be a URL that begins with {' or '.join(f'{s}://' for s in schemes)}")
+        return text
+
+    return parse
 
 
 def _folder(text: str) -> Path:
@@ -207,6 +230,9 @@ _PARSERS: Mapping[str, Callable[[str], object]] = {
     "token_ttl_s": _whole(60, 86_400),
     "ticket_ttl_s": _whole(5, 600),
     "lease_s": _whole(10, 3600),
+    "mongo_url": _url("mongodb", "mongodb+srv"),
+    "redis_url": _url("redis", "rediss"),
+    "s3_url": _url("s3", "http", "https"),
     "log_format": _one_of(LogFormat),
     "log_level": _one_of(LogLevel),
 }

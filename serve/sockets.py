@@ -1,13 +1,14 @@
 """The websocket server of a host: bytes in and out of `EntityHost`, and nothing about what they mean.
 
-Compression is off: it costs 30 KiB a connection and invites bombs. Pings of the websocket layer find dead
-networks; the devices' own pings are what presence goes by.
+Compression is off: it costs 30 KiB a connection and invites bombs. So are the pings of the websocket layer,
+a task for each connection: the devices' own are what presence goes by, and who is silent is sent away.
 """
 
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
 
+import structlog
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -16,12 +17,14 @@ from websockets.typing import Origin, Subprotocol
 from actors.host import EntityHost
 from connect.codec import ENCODINGS, negotiate
 from connect.frames import FRAME_BYTES_MAX
+from kernel.errors import Code, SegueError
 
 HANDSHAKE_S = 10.0
-PING_S = 20.0
 MESSAGES_WAITING_MAX = 16
 """Messages read ahead of the host per connection; beyond it the network waits."""
 WRITE_HIGH_BYTES = 64 * 1024
+
+log = structlog.get_logger()
 
 
 class SocketTransport:
@@ -35,7 +38,7 @@ class SocketTransport:
 
     def send(self, data: bytes, *, text: bool) -> None:
         # `broadcast` writes at once and never waits; who does not read is the outbox's business.
-        broadcast((self._connection,), data.decode() if text else data)
+        broadcast((self._connection,), data, text=text)
 
     def buffered(self) -> int:
         return self._connection.transport.get_write_buffer_size()
@@ -51,6 +54,10 @@ async def serve_sockets(
 
     async def handle(connection: ServerConnection) -> None:
         encoding = ENCODINGS[str(connection.subprotocol)]
+        # Some 3 KiB that nobody reads again.
+        for handshake in (connection.request, connection.response):
+            if handshake is not None:
+                handshake.headers.clear()
         peer = host.connected(SocketTransport(connection), encoding)
         try:
             async for message in connection:
@@ -60,6 +67,10 @@ async def serve_sockets(
         except ConnectionClosed:
             # Without a goodbye: the device set gives it its grace.
             return
+        except Exception:
+            log.exception("connection_failed", host_id=host.host_id, user_id=peer.user_id)
+            peer.close(SegueError(Code.INTERNAL, "a fault of the server"))
+            await connection.wait_closed()
         finally:
             host.disconnected(peer)
 
@@ -90,8 +101,7 @@ async def serve_sockets(
         max_queue=MESSAGES_WAITING_MAX,
         write_limit=WRITE_HIGH_BYTES,
         open_timeout=HANDSHAKE_S,
-        ping_interval=PING_S,
-        ping_timeout=PING_S,
+        ping_interval=None,
         close_timeout=5.0,
         server_header=None,
         logger=_quiet(),

@@ -23,6 +23,7 @@ from kernel.errors import Code, Rejected
 from kernel.ids import UserId
 from kernel.units import Clock, Millis
 from serve.accounts import Account
+from serve.identity.withdrawals import Withdrawals
 from serve.keys import KeyRing, Purpose
 from serve.settings import Settings
 from storage.recent import Recent
@@ -65,6 +66,9 @@ SCOPES = (
 )
 """The Spotify Web API's, by the same names."""
 
+CLIENT_SUBJECT = "client:"
+"""Before a client's id, where a user's id would stand. No user id has a colon."""
+
 _HEADER = frozenset({"alg", "typ", "kid"})
 _JWT = re.compile(r"([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 
@@ -83,6 +87,17 @@ class AccessClaims(msgspec.Struct, frozen=True, kw_only=True):
     token_id: str
     issued_at_ms: Millis
     expires_at_ms: Millis
+    session_epoch: int = 0
+    """The user's, when it was issued."""
+    client_id: str = ""
+    """The registered client that it was given to; empty for our own page, devices and commands."""
+    family: str = ""
+    """Which login of that client it came from; empty when from none."""
+
+    @property
+    def is_user(self) -> bool:
+        """False for the token of a client that acts for itself."""
+        return not self.user_id.startswith(CLIENT_SUBJECT)
 
 
 class TicketClaims(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +114,10 @@ class TicketClaims(msgspec.Struct, frozen=True, kw_only=True):
     """The shard that the client was sent to; None when it was not said."""
     owner_epoch: int | None
     """The shard's epoch then; None when it was not said."""
+    session_epoch: int = 0
+    client_id: str = ""
+    family: str = ""
+    """These three as in `AccessClaims`."""
 
 
 class _Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -113,6 +132,9 @@ class _Claims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     scope: Annotated[str, Meta(max_length=1024)]
     plan: Plan
     country: Annotated[str, Meta(pattern=r"^[A-Z]{2}\Z")]
+    epoch: Annotated[int, Meta(ge=0, le=1 << 40)] = 0
+    client: Annotated[str, Meta(max_length=64)] = ""
+    family: Annotated[str, Meta(max_length=64)] = ""
 
 
 class _Access(_Claims, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -127,8 +149,12 @@ class _Ticket(_Claims, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Tokens:
     """Issues and checks both kinds."""
 
-    def __init__(self, keys: KeyRing, clock: Clock, settings: Settings) -> None:
+    def __init__(
+        self, keys: KeyRing, clock: Clock, settings: Settings, withdrawals: Withdrawals | None = None
+    ) -> None:
+        """`withdrawals`: None where nothing can be withdrawn (a benchmark, a test of something else)."""
         self._keys = keys
+        self.withdrawals = withdrawals
         self._clock = clock
         self.token_ttl_s = settings.token_ttl_s
         self.ticket_ttl_s = settings.ticket_ttl_s
@@ -137,25 +163,68 @@ class Tokens:
             clock, items_max=RECENT_TOKENS_MAX, ttl_ms=RECENT_TTL_MS
         )
 
-    def issue_access(self, account: Account, scopes: Iterable[str] = SCOPES) -> str:
+    def issue_access(
+        self,
+        account: Account,
+        scopes: Iterable[str] = SCOPES,
+        *,
+        client_id: str = "",
+        family: str = "",
+    ) -> str:
         """Raises Rejected: UNAUTHORIZED for a disabled account, BAD_REQUEST for a scope there is not."""
         if account.disabled:
             raise Rejected(
                 Code.UNAUTHORIZED, f"token for {account.username} rejected: the account is disabled"
             )
+        return self._access(
+            account.user_id,
+            checked_scopes(scopes),
+            plan=account.plan,
+            country=account.country,
+            session_epoch=account.session_epoch,
+            client_id=client_id,
+            family=family,
+        )
+
+    def issue_client_access(self, client_id: str, *, country: str) -> str:
+        """For a client that asks for itself: it sees the catalogue, and nobody's library or player."""
+        return self._access(
+            UserId(CLIENT_SUBJECT + client_id),
+            (),
+            plan=Plan.FREE,
+            country=country,
+            session_epoch=0,
+            client_id=client_id,
+            family="",
+        )
+
+    def _access(
+        self,
+        user_id: UserId,
+        scopes: Iterable[str],
+        *,
+        plan: Plan,
+        country: str,
+        session_epoch: int,
+        client_id: str,
+        family: str,
+    ) -> str:
         now_s = self._clock.now_ms() // 1000
         return self._signed(
             Purpose.ACCESS,
             _Access(
                 iss=ISSUER,
                 aud=ACCESS_AUDIENCE,
-                sub=account.user_id,
+                sub=user_id,
                 iat=now_s,
                 exp=now_s + self.token_ttl_s,
                 jti=secrets.token_urlsafe(JTI_BYTES),
-                scope=" ".join(checked_scopes(scopes)),
-                plan=account.plan,
-                country=account.country,
+                scope=" ".join(scopes),
+                plan=plan,
+                country=country,
+                epoch=session_epoch,
+                client=client_id,
+                family=family,
             ),
         )
 
@@ -166,6 +235,7 @@ class Tokens:
             known, kid = recent
             accepted = self._keys.of(Purpose.ACCESS).secret(kid) is not None
             if accepted and self._clock.now_ms() < known.expires_at_ms:
+                await self._require_current(known)
                 return known
         claims = await self._verified(token, Purpose.ACCESS, _Access, ACCESS_AUDIENCE)
         access = AccessClaims(
@@ -176,7 +246,11 @@ class Tokens:
             token_id=claims.jti,
             issued_at_ms=Millis(claims.iat * 1000),
             expires_at_ms=Millis(claims.exp * 1000),
+            session_epoch=claims.epoch,
+            client_id=claims.client,
+            family=claims.family,
         )
+        await self._require_current(access)
         self._recent.put(token, (access, _kid(token)))
         return access
 
@@ -197,6 +271,9 @@ class Tokens:
                 scope=" ".join(sorted(access.scopes)),
                 plan=access.plan,
                 country=access.country,
+                epoch=access.session_epoch,
+                client=access.client_id,
+                family=access.family,
                 shard=shard,
                 owner_epoch=owner_epoch,
             ),
@@ -205,7 +282,7 @@ class Tokens:
     async def verify_ticket(self, ticket: str) -> TicketClaims:
         """Raises Rejected UNAUTHORIZED."""
         claims = await self._verified(ticket, Purpose.TICKET, _Ticket, TICKET_AUDIENCE)
-        return TicketClaims(
+        ticket_claims = TicketClaims(
             user_id=UserId(claims.sub),
             scopes=frozenset(claims.scope.split()),
             plan=claims.plan,
@@ -215,7 +292,18 @@ class Tokens:
             expires_at_ms=Millis(claims.exp * 1000),
             shard=claims.shard,
             owner_epoch=claims.owner_epoch,
+            session_epoch=claims.epoch,
+            client_id=claims.client,
+            family=claims.family,
         )
+        await self._require_current(ticket_claims)
+        return ticket_claims
+
+    async def _require_current(self, claims: AccessClaims | TicketClaims) -> None:
+        """Raises Rejected UNAUTHORIZED. Nothing suspends after the look itself."""
+        if self.withdrawals is not None:
+            await self.withdrawals.refresh_if_due()
+            self.withdrawals.require_current(claims)
 
     def _signed(self, purpose: Purpose, claims: _Claims) -> str:
         kid, secret = self._keys.of(purpose).signing_key()

@@ -36,6 +36,9 @@ from storage.stores import Stores, open_stores
 
 DEMO_USER = "demo"
 DEMO_LOGIN_FILE = "demo-login"
+DEMO_FOLDER = "demo"
+ADMIN_USER = "admin"
+ONE_TIME_BYTES = 12
 LOCK_FILE = "in-use"
 STOPPED_WITHIN_S = 30.0
 
@@ -79,19 +82,28 @@ async def _serve(settings: Settings, music: Path | None, clock: Clock) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    stores = open_stores(settings.data_dir, clock)
+    stores = open_stores(settings.data_dir, clock, settings.store_urls)
     running: list[Spawned] = []
     try:
+        await _until(stop, stores.prepare())
         await _until(stop, _take_in(settings, music, stores, clock))
-        password = await _demo_login(settings.data_dir, Accounts(stores.documents, clock))
+        accounts = Accounts(stores.documents, clock)
+        demo_password = await _demo_login(settings.data_dir, accounts)
         running = [
             spawn(actor_name(host_id(index)), HostProcess, settings, index) for index in range(settings.hosts)
         ]
         running.append(spawn("edge", EdgeProcess, settings))
-        await _until(stop, asyncio.gather(*(process.start() for process in running)))
-        await _until(stop, start_api(settings))
+        await _until(stop, asyncio.gather(*(process.start() for process in running), start_api(settings)))
         console.print(f"\n[bold green]Segue is ready:[/bold green] {settings.http_url}")
-        console.print(f"  log in as [bold]{DEMO_USER}[/bold] with the password [bold]{password}[/bold]")
+        if demo_password is not None:
+            console.print(
+                f"  log in as [bold]{DEMO_USER}[/bold] with the password [bold]{demo_password}[/bold]"
+            )
+        # Last, when it will surely be read: it is shown once.
+        if (one_time := await first_admin(accounts)) is not None:
+            console.print(
+                f"  log in as [bold]{ADMIN_USER}[/bold] with the one-time password [bold]{one_time}[/bold]"
+            )
         console.print("  Ctrl-C stops it\n")
         await stop.wait()
     except _Stopped:
@@ -184,7 +196,7 @@ async def _take_in(settings: Settings, music: Path | None, stores: Stores, clock
     if music is None:
         if (await catalogue.album_page(limit=1)).items:
             return
-        music = settings.data_dir / "demo"
+        music = settings.data_dir / DEMO_FOLDER
         console.print("segue: no music yet, composing some")
         await asyncio.to_thread(compose_demo, music)
     with IngestView(console) as view:
@@ -194,13 +206,31 @@ async def _take_in(settings: Settings, music: Path | None, stores: Stores, clock
             catalogue,
             clock=clock,
             work_dir=settings.data_dir / "ingest",
+            spare_cores=0,  # nobody is listening yet
             on_progress=view,
         )
     view.show(report, report_file=settings.data_dir / "ingest-problems.tsv")
 
 
-async def _demo_login(data_dir: Path, accounts: Accounts) -> str:
-    """The demo account's password: made once, kept beside the data for its owner alone."""
+async def first_admin(accounts: Accounts) -> str | None:
+    """Make the admin's account when there is none; gives its one-time password, which is kept nowhere.
+
+    None when there is one. Who loses the password before using it makes another with `segue user passwd`.
+    """
+    if await accounts.named(ADMIN_USER) is not None:
+        return None
+    password = secrets.token_urlsafe(ONE_TIME_BYTES)
+    await accounts.add(ADMIN_USER, password, admin=True, must_change=True)
+    return password
+
+
+async def _demo_login(data_dir: Path, accounts: Accounts) -> str | None:
+    """The demo account's password: made once, kept beside the data for its owner alone.
+
+    None when this server does not run on the demo.
+    """
+    if not (data_dir / DEMO_FOLDER).is_dir():
+        return None
     path = data_dir / DEMO_LOGIN_FILE
     if path.exists():
         return path.read_text().strip()

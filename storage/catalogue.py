@@ -1,4 +1,4 @@
-"""The catalogue as it is stored: tracks, albums and artists by id, their listings, and what ingest has seen.
+"""The catalogue as it is stored: tracks, albums and artists by id, and their listings.
 
 Knows how values are laid out in collections; knows nothing of music files or of REST. A listing is a
 collection whose ids are sort keys, so it pages on every document store. `put` changes the listings before the
@@ -27,21 +27,13 @@ REVISIONS_MAX = 1_000
 """Far more than there are writers, each of which leaves at most a few revisions behind for a moment."""
 PAGE_MAX = 500
 """Most items of one page; more are not an error, there is another page."""
+GENRES_MAX = 500
+FOUND_MAX = 1_000
+"""Rows of the index of words that one search looks at."""
+WORDS_MAX = 16
+"""Words of one item that it is found by."""
 
 T = TypeVar("T")
-
-
-class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """One file of the library, as ingest last saw it."""
-
-    sha256: str
-    size: int
-    """Bytes."""
-    mtime_ns: int
-    track_id: TrackId | None
-    """None when it gave no track; `error` then says why."""
-    error: str | None = None
-    """A sentence for the operator; None when all went well."""
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
@@ -95,6 +87,10 @@ class Catalogue:
         """Albums by artist, then title, regardless of case and accents."""
         return await self._page(self._albums, "albums_by_name", "", after, limit)
 
+    async def show_page(self, after: str | None = None, limit: int = 50) -> Page[Album]:
+        """Shows by publisher, then title, as `album_page` has the albums."""
+        return await self._page(self._albums, "shows_by_name", "", after, limit)
+
     async def artist_page(self, after: str | None = None, limit: int = 50) -> Page[Artist]:
         """Artists by name, regardless of case and accents."""
         return await self._page(self._artists, "artists_by_name", "", after, limit)
@@ -109,27 +105,58 @@ class Catalogue:
         page = await self._page(self._tracks, "tracks_by_genre", f"{sort_key(genre)}/", None, limit)
         return page.items
 
+    async def albums_by_genre(self, genre: str, limit: int = PAGE_MAX) -> list[Album]:
+        """In no particular order; `genre` as in `Album.genres`, or its sort key."""
+        page = await self._page(self._albums, "albums_by_genre", f"{sort_key(genre)}/", None, limit)
+        return page.items
+
+    async def genres(self, limit: int = GENRES_MAX) -> list[str]:
+        """The sort keys of all genres that albums have, in order."""
+        found: list[str] = []
+        after = ""
+        while len(found) < limit:
+            rows = await self._documents.scan("albums_by_genre", after=after, limit=1)
+            if not rows:
+                break
+            key = rows[0][0].partition("/")[0]
+            found.append(key)
+            after = f"{key}0"  # the character after the slash: behind every album of this genre
+        return found
+
+    async def find_tracks(self, words: str) -> list[Track]:
+        """Whose title and artists have a word beginning with each of `words`, in no particular order.
+
+        Regardless of case and accents. Of a very common beginning only `FOUND_MAX` are looked at.
+        """
+        return await self._find(self._tracks, "track_words", words, _track_words)
+
+    async def find_albums(self, words: str) -> list[Album]:
+        """As `find_tracks`; shows too."""
+        return await self._find(self._albums, "album_words", words, _album_words)
+
+    async def find_artists(self, words: str) -> list[Artist]:
+        return await self._find(self._artists, "artist_words", words, _artist_words)
+
+    async def _find(
+        self, kind: "_Kind[T]", listing: str, text: str, words_of: Callable[[T], set[str]]
+    ) -> list[T]:
+        wanted = sort_key(text).split()
+        if not wanted:
+            return []
+        # The longest says the most; the others are looked for in what it finds.
+        rows = await self._documents.scan(listing, prefix=max(wanted, key=len), limit=FOUND_MAX)
+        found = await kind.get(list(dict.fromkeys(value.decode() for _, value in rows)))
+        return [
+            item
+            for item in found
+            if item is not None
+            and all(any(has.startswith(word) for has in words_of(item)) for word in wanted)
+        ]
+
     async def revision(self) -> int:
         """Grows whenever anything changes; 0 for a catalogue that was never written."""
         rows = await self._documents.scan("catalogue_revisions", limit=REVISIONS_MAX)
         return int(rows[-1][0]) if rows else 0
-
-    async def put_source(self, path: str, source: Source) -> None:
-        """`path` is relative to its library's root, with `/` between its parts."""
-        await self._documents.put("sources", [(path, _encode(source))])
-
-    async def source(self, path: str) -> Source | None:
-        """None when ingest has not seen it."""
-        [value] = await self._documents.get("sources", [path])
-        return _decode_source(value) if value else None
-
-    async def sources(self, *, after: str = "", limit: int = PAGE_MAX) -> list[tuple[str, Source]]:
-        """Up to `limit` of them in order of path, those after `after`."""
-        rows = await self._documents.scan("sources", after=after, limit=limit)
-        return [(path, _decode_source(value)) for path, value in rows]
-
-    async def delete_sources(self, paths: Sequence[str]) -> None:
-        await self._documents.delete("sources", paths)
 
     async def _page(
         self, kind: "_Kind[T]", listing: str, prefix: str, after: str | None, limit: int
@@ -232,16 +259,42 @@ def _track_rows(track: Track) -> set[tuple[str, str]]:
     by_genre = {
         ("tracks_by_genre", f"{key}/{track.track_id}") for genre in track.genres if (key := sort_key(genre))
     }
-    return by_artist | by_genre
+    return by_artist | by_genre | _word_rows("track_words", _track_words(track), track.track_id)
 
 
 def _album_rows(album: Album) -> set[tuple[str, str]]:
     artists = sort_key(", ".join(album.artist_names))
-    return {("albums_by_name", f"{artists} /{sort_key(album.title)} /{album.album_id}")}
+    listing = "shows_by_name" if album.is_show else "albums_by_name"
+    by_name = {(listing, f"{artists} /{sort_key(album.title)} /{album.album_id}")}
+    genres = () if album.is_show else album.genres
+    by_genre = {("albums_by_genre", f"{key}/{album.album_id}") for each in genres if (key := sort_key(each))}
+    return by_name | by_genre | _word_rows("album_words", _album_words(album), album.album_id)
 
 
 def _artist_rows(artist: Artist) -> set[tuple[str, str]]:
-    return {("artists_by_name", f"{sort_key(artist.name)} /{artist.artist_id}")}
+    by_name = {("artists_by_name", f"{sort_key(artist.name)} /{artist.artist_id}")}
+    return by_name | _word_rows("artist_words", _artist_words(artist), artist.artist_id)
+
+
+def _track_words(track: Track) -> set[str]:
+    return _words(track.title, *track.artist_names)
+
+
+def _album_words(album: Album) -> set[str]:
+    return _words(album.title, *album.artist_names)
+
+
+def _artist_words(artist: Artist) -> set[str]:
+    return _words(artist.name)
+
+
+def _words(*names: str) -> set[str]:
+    words = dict.fromkeys(word for name in names for word in sort_key(name).split())
+    return set(list(words)[:WORDS_MAX])
+
+
+def _word_rows(listing: str, words: set[str], item_id: str) -> set[tuple[str, str]]:
+    return {(listing, f"{word}/{item_id}") for word in words}
 
 
 def sort_key(text: str) -> str:
@@ -257,7 +310,6 @@ def sort_key(text: str) -> str:
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_source = msgspec.msgpack.Decoder(Source).decode
 
 
 def _revision_id(number: int) -> str:

@@ -1,290 +1,223 @@
-"""Tracks, albums and artists to read, one by one, by `ids`, and in pages.
+"""Tracks, albums and artists to read: one by one, by `ids`, and in pages.
 
 Answers are for the market of the listener's account. They carry an ETag over their bytes, so a page that asks
 again gets 304 until something changed.
 """
 
-import base64
-import binascii
-from collections.abc import Sequence
+from collections import Counter
+from typing import Annotated, Any
 
-import msgspec
-from starlette.requests import Request
+from msgspec import Meta
 from starlette.responses import Response
-from starlette.routing import Route
 
-from catalog.markets import MARKETS
-from catalog.model import Album, Track
+from catalog.model import Artist
 from kernel.errors import Code, Rejected
 from kernel.ids import AlbumId, ArtistId, TrackId
-from kernel.units import Clock, Millis
-from serve.rest.http import (
-    PAGE_LIMIT_MAX,
-    claims_of,
-    ids,
-    integer,
-    market_of,
-    offset_and_limit,
-    path_id,
-    tagged_response,
-)
-from serve.rest.newest import Newest
-from serve.rest.shapes import (
-    AlbumCursorPage,
+from serve.rest.exchange import tagged_response
+from serve.rest.objects import (
     AlbumObject,
-    AlbumPage,
+    Albums,
     ArtistObject,
-    Cursors,
-    Shapes,
+    Artists,
+    Page,
+    RelatedArtists,
+    SimplifiedAlbum,
+    SimplifiedTrack,
+    TopTracks,
     TrackObject,
-    TrackPage,
+    Tracks,
 )
-from storage.catalogue import Catalogue
+from serve.rest.operations import Ask, Operation
+from serve.rest.parameters import One, OnePaged, Several, SeveralFew
+from serve.rest.reader import CatalogueReader, missing
+from storage.catalogue import sort_key
 
-ALBUM_IDS_MAX = 20
-CURSOR_CHARS_MAX = 1_000
+TOP_TRACKS = 10
+RELATED = 20
+RELATED_GENRES_MAX = 3
 _GROUPS = frozenset({"album", "single", "appears_on", "compilation"})
 
 
-class Markets(msgspec.Struct, frozen=True, kw_only=True):
-    markets: tuple[str, ...]
+class AlbumsOfArtist(OnePaged, frozen=True, kw_only=True):
+    include_groups: (
+        Annotated[
+            str,
+            Meta(
+                max_length=64,
+                description="Which kinds, separated by commas: album, single, appears_on, compilation.",
+                examples=["album,single"],
+            ),
+        ]
+        | None
+    ) = None
 
 
-class Tracks(msgspec.Struct, frozen=True, kw_only=True):
-    tracks: list[TrackObject | None]
+class CatalogueEndpoints:
+    def __init__(self, reader: CatalogueReader) -> None:
+        self._reader = reader
+        self._catalogue = reader.catalogue
 
+    def operations(self) -> list[Operation[Any, Any]]:
+        def read(
+            path: str, summary: str, handler: Any, params: type[Any], answer: Any, **more: Any
+        ) -> Operation[Any, Any]:
+            return Operation(
+                method="GET",
+                path=f"/v1/{path}",
+                summary=summary,
+                tag=path.split("/")[0].capitalize(),
+                handler=handler,
+                params=params,
+                answers={200: answer},
+                refusals=(Code.NOT_FOUND,) if "{id}" in path else (),
+                cached=True,
+                slash=True,
+                **more,
+            )
 
-class Albums(msgspec.Struct, frozen=True, kw_only=True):
-    albums: list[AlbumObject | None]
-
-
-class NewReleases(msgspec.Struct, frozen=True, kw_only=True):
-    albums: AlbumPage
-
-
-class Artists(msgspec.Struct, frozen=True, kw_only=True):
-    artists: list[ArtistObject | None]
-
-
-class CatalogueReader:
-    """The catalogue as REST shows it, and the handlers that show it."""
-
-    def __init__(self, catalogue: Catalogue, shapes: Shapes, clock: Clock) -> None:
-        self._catalogue = catalogue
-        self._shapes = shapes
-        self._clock = clock
-        self._newest = Newest(catalogue, clock)
-
-    def now_ms(self) -> Millis:
-        return self._clock.now_ms()
-
-    def routes(self) -> list[Route]:
         return [
-            Route("/v1/tracks", self.tracks, methods=["GET"]),
-            Route("/v1/tracks/{id}", self.track, methods=["GET"]),
-            Route("/v1/albums", self.albums, methods=["GET"]),
-            Route("/v1/albums/{id}", self.album, methods=["GET"]),
-            Route("/v1/albums/{id}/tracks", self.album_tracks, methods=["GET"]),
-            Route("/v1/artists", self.artists, methods=["GET"]),
-            Route("/v1/artists/{id}", self.artist, methods=["GET"]),
-            Route("/v1/artists/{id}/albums", self.artist_albums, methods=["GET"]),
-            Route("/v1/browse/albums", self.all_albums, methods=["GET"]),
-            Route("/v1/browse/new-releases", self.new_releases, methods=["GET"]),
-            Route("/v1/markets", self.markets, methods=["GET"]),
+            read("tracks", "Several tracks", self.tracks, Several, Tracks),
+            read("tracks/{id}", "One track", self.track, One, TrackObject),
+            read("albums", "Several albums", self.albums, SeveralFew, Albums),
+            read("albums/{id}", "One album with its first tracks", self.album, One, AlbumObject),
+            read(
+                "albums/{id}/tracks", "Tracks of an album", self.album_tracks, OnePaged, Page[SimplifiedTrack]
+            ),
+            read("artists", "Several artists", self.artists, Several, Artists),
+            read("artists/{id}", "One artist", self.artist, One, ArtistObject),
+            read(
+                "artists/{id}/albums",
+                "Albums of an artist, newest first",
+                self.artist_albums,
+                AlbumsOfArtist,
+                Page[SimplifiedAlbum],
+                description="Also those of others on which the artist appears. Shows are not among them.",
+            ),
+            read(
+                "artists/{id}/top-tracks",
+                "Tracks of an artist to begin with",
+                self.top_tracks,
+                One,
+                TopTracks,
+                description="From the artist's newest albums: nobody else's listening is counted here.",
+            ),
+            read(
+                "artists/{id}/related-artists",
+                "Artists with the same genres",
+                self.related_artists,
+                One,
+                RelatedArtists,
+            ),
         ]
 
     # --- tracks -------------------------------------------------------------------------------------
 
-    async def track(self, request: Request) -> Response:
-        market = _market(request)
-        track_id = path_id(request)
-        [track] = await self.track_objects([TrackId(track_id)], market=market)
+    async def track(self, ask: Ask[One, None]) -> Response:
+        [track] = await self._reader.track_objects([TrackId(ask.params.id)], ask.claims)
         if track is None:
-            raise _missing("track", track_id)
-        return tagged_response(request, track)
+            raise missing("track", ask.params.id)
+        return tagged_response(ask.request, track)
 
-    async def tracks(self, request: Request) -> Response:
-        market = _market(request)
-        wanted = [TrackId(each) for each in ids(request)]
-        return tagged_response(request, Tracks(tracks=await self.track_objects(wanted, market=market)))
-
-    async def track_objects(self, wanted: Sequence[TrackId], *, market: str) -> list[TrackObject | None]:
-        """In the order asked, None where there is none."""
-        shapes = self._shapes.in_market(market)
-        tracks = await self._catalogue.tracks(wanted)
-        album_ids = list(dict.fromkeys(track.album_id for track in tracks if track is not None))
-        albums = dict(zip(album_ids, await self._catalogue.albums(album_ids), strict=True))
-        return [
-            shapes.track(track, albums.get(track.album_id)) if track is not None else None for track in tracks
-        ]
+    async def tracks(self, ask: Ask[Several, None]) -> Response:
+        found = await self._reader.track_objects([TrackId(each) for each in ask.params.ids], ask.claims)
+        return tagged_response(ask.request, Tracks(tracks=tuple(found)))
 
     # --- albums -------------------------------------------------------------------------------------
 
-    async def album(self, request: Request) -> Response:
-        shapes = self._shapes.in_market(_market(request))
-        return tagged_response(request, await self._whole(await self._album(path_id(request)), shapes))
+    async def album(self, ask: Ask[One, None]) -> Response:
+        album = await self._reader.album(ask.params.id)
+        tracks = await self._reader.track_page(album, ask.claims)
+        return tagged_response(ask.request, self._reader.in_market(ask.claims).album(album, tracks))
 
-    async def albums(self, request: Request) -> Response:
-        shapes = self._shapes.in_market(_market(request))
-        found = await self._catalogue.albums([AlbumId(each) for each in ids(request, most=ALBUM_IDS_MAX)])
-        shown = [await self._whole(album, shapes) if album is not None else None for album in found]
-        return tagged_response(request, Albums(albums=shown))
+    async def albums(self, ask: Ask[SeveralFew, None]) -> Response:
+        shapes = self._reader.in_market(ask.claims)
+        found = await self._catalogue.albums([AlbumId(each) for each in ask.params.ids])
+        shown = [
+            shapes.album(album, await self._reader.track_page(album, ask.claims))
+            if album is not None
+            else None
+            for album in found
+        ]
+        return tagged_response(ask.request, Albums(albums=tuple(shown)))
 
-    async def album_tracks(self, request: Request) -> Response:
-        shapes = self._shapes.in_market(_market(request))
-        offset, limit = offset_and_limit(request)
-        album = await self._album(path_id(request))
-        return tagged_response(request, await self._track_page(album, shapes, offset=offset, limit=limit))
-
-    async def _album(self, album_id: str) -> Album:
-        [album] = await self._catalogue.albums([AlbumId(album_id)])
-        if album is None:
-            raise _missing("album", album_id)
-        return album
-
-    async def _whole(self, album: Album, shapes: Shapes) -> AlbumObject:
-        page = await self._track_page(album, shapes, offset=0, limit=PAGE_LIMIT_MAX)
-        return shapes.album(album, page)
-
-    async def _track_page(self, album: Album, shapes: Shapes, *, offset: int, limit: int) -> TrackPage:
-        tracks: list[Track | None] = await self._catalogue.tracks(album.track_ids[offset : offset + limit])
-        links = _links(shapes, f"/v1/albums/{album.album_id}/tracks", offset, limit, len(album.track_ids))
-        return TrackPage(
-            href=links[0],
-            items=tuple(shapes.simplified_track(track) for track in tracks if track is not None),
-            limit=limit,
-            next=links[1],
-            offset=offset,
-            previous=links[2],
-            total=len(album.track_ids),
+    async def album_tracks(self, ask: Ask[OnePaged, None]) -> Response:
+        album = await self._reader.album(ask.params.id)
+        page = await self._reader.track_page(
+            album, ask.claims, offset=ask.params.offset, limit=ask.params.limit
         )
+        return tagged_response(ask.request, page)
 
     # --- artists ------------------------------------------------------------------------------------
 
-    async def artist(self, request: Request) -> Response:
-        claims_of(request)
-        artist_id = path_id(request)
-        [artist] = await self._catalogue.artists([ArtistId(artist_id)])
-        if artist is None:
-            raise _missing("artist", artist_id)
-        return tagged_response(request, self._shapes.artist(artist))
+    async def artist(self, ask: Ask[One, None]) -> Response:
+        artist = await self._artist(ask.params.id)
+        return tagged_response(ask.request, self._reader.shapes.artist(artist))
 
-    async def artists(self, request: Request) -> Response:
-        claims_of(request)
-        found = await self._catalogue.artists([ArtistId(each) for each in ids(request)])
-        shown = [self._shapes.artist(artist) if artist is not None else None for artist in found]
-        return tagged_response(request, Artists(artists=shown))
+    async def artists(self, ask: Ask[Several, None]) -> Response:
+        shapes = self._reader.shapes
+        found = await self._catalogue.artists([ArtistId(each) for each in ask.params.ids])
+        shown = tuple(shapes.artist(artist) if artist is not None else None for artist in found)
+        return tagged_response(ask.request, Artists(artists=shown))
 
-    async def artist_albums(self, request: Request) -> Response:
-        shapes = self._shapes.in_market(_market(request))
-        offset, limit = offset_and_limit(request)
-        groups = _groups(request)
-        artist_id = path_id(request)
-        [artist] = await self._catalogue.artists([ArtistId(artist_id)])
-        if artist is None:
-            raise _missing("artist", artist_id)
+    async def artist_albums(self, ask: Ask[AlbumsOfArtist, None]) -> Response:
+        shapes = self._reader.in_market(ask.claims)
+        offset, limit = ask.params.offset, ask.params.limit
+        groups = _groups(ask.params.include_groups)
+        artist = await self._artist(ask.params.id)
         found = await self._catalogue.albums(artist.album_ids)
-        shown = [
-            album
-            for album in (shapes.simplified_album(each) for each in found if each is not None)
-            if album.album_type in groups
-        ]
-        query = {} if groups == _GROUPS else {"include_groups": ",".join(sorted(groups))}
-        links = _links(shapes, f"/v1/artists/{artist_id}/albums", offset, limit, len(shown), **query)
-        page = AlbumPage(
-            href=links[0],
-            items=tuple(shown[offset : offset + limit]),
-            limit=limit,
-            next=links[1],
+        albums = [album for album in found if album is not None and not album.is_show]
+        shown = [each for each in map(shapes.simplified_album, albums) if each.album_type in groups]
+        page = shapes.page(
+            f"/v1/artists/{artist.artist_id}/albums",
+            shown[offset : offset + limit],
             offset=offset,
-            previous=links[2],
+            limit=limit,
             total=len(shown),
+            **({} if groups == _GROUPS else {"include_groups": ",".join(sorted(groups))}),
         )
-        return tagged_response(request, page)
+        return tagged_response(ask.request, page)
 
-    # --- browsing -----------------------------------------------------------------------------------
+    async def top_tracks(self, ask: Ask[One, None]) -> Response:
+        artist = await self._artist(ask.params.id)
+        albums = await self._catalogue.albums(artist.album_ids[:TOP_TRACKS])
+        # One of each album in turn, so that the newest album is not all there is.
+        rows = [album.track_ids for album in albums if album is not None and not album.is_show]
+        longest = max(map(len, rows), default=0)
+        wanted = [row[place] for place in range(min(longest, TOP_TRACKS)) for row in rows if place < len(row)]
+        tracks = await self._reader.track_objects(wanted[: TOP_TRACKS * 5], ask.claims)
+        theirs = [
+            track
+            for track in tracks
+            if track is not None and any(credit.id == artist.artist_id for credit in track.artists)
+        ]
+        return tagged_response(ask.request, TopTracks(tracks=tuple(theirs[:TOP_TRACKS])))
 
-    async def all_albums(self, request: Request) -> Response:
-        shapes = self._shapes.in_market(_market(request))
-        limit = integer(request, "limit", low=1, high=PAGE_LIMIT_MAX, default=PAGE_LIMIT_MAX)
-        cursor = request.query_params.get("after")
-        page = await self._catalogue.album_page(_place(cursor) if cursor else None, limit)
-        after = _cursor(page.after) if page.after is not None else None
-        path = "/v1/browse/albums"
-        here = {"limit": limit, "after": cursor} if cursor else {"limit": limit}
-        shown = AlbumCursorPage(
-            href=shapes.page_link(path, **here),
-            items=tuple(shapes.simplified_album(album) for album in page.items),
-            limit=limit,
-            next=shapes.page_link(path, limit=limit, after=after) if after else None,
-            cursors=Cursors(after=after),
-        )
-        return tagged_response(request, shown)
+    async def related_artists(self, ask: Ask[One, None]) -> Response:
+        artist = await self._artist(ask.params.id)
+        shared: Counter[ArtistId] = Counter()
+        for genre in artist.genres[:RELATED_GENRES_MAX]:
+            albums = await self._catalogue.albums_by_genre(sort_key(genre))
+            shared.update({artist_id for album in albums for artist_id in album.artist_ids})
+        del shared[artist.artist_id]
+        # By how many genres are shared; the id settles what is left, so that an answer is the same twice.
+        nearest = sorted(shared, key=lambda artist_id: (-shared[artist_id], artist_id))[:RELATED]
+        found = await self._catalogue.artists(nearest)
+        shown = tuple(self._reader.shapes.artist(each) for each in found if each is not None)
+        return tagged_response(ask.request, RelatedArtists(artists=shown))
 
-    async def new_releases(self, request: Request) -> Response:
-        shapes = self._shapes.in_market(_market(request))
-        offset, limit = offset_and_limit(request)
-        newest = await self._newest.album_ids()
-        found = await self._catalogue.albums(newest[offset : offset + limit])
-        links = _links(shapes, "/v1/browse/new-releases", offset, limit, len(newest))
-        page = AlbumPage(
-            href=links[0],
-            items=tuple(shapes.simplified_album(album) for album in found if album is not None),
-            limit=limit,
-            next=links[1],
-            offset=offset,
-            previous=links[2],
-            total=len(newest),
-        )
-        return tagged_response(request, NewReleases(albums=page))
-
-    async def markets(self, request: Request) -> Response:
-        claims_of(request)
-        return tagged_response(request, Markets(markets=tuple(sorted(MARKETS))))
+    async def _artist(self, artist_id: str) -> Artist:
+        [artist] = await self._catalogue.artists([ArtistId(artist_id)])
+        if artist is None:
+            raise missing("artist", artist_id)
+        return artist
 
 
-def _market(request: Request) -> str:
-    return market_of(request, claims_of(request))
-
-
-def _missing(kind: str, identifier: str) -> Rejected:
-    return Rejected(Code.NOT_FOUND, f"{kind} {identifier} asked for: there is none")
-
-
-def _groups(request: Request) -> frozenset[str]:
-    text = request.query_params.get("include_groups")
+def _groups(text: str | None) -> frozenset[str]:
     if text is None:
         return _GROUPS
     groups = frozenset(text.split(","))
     if not groups <= _GROUPS:
         raise Rejected(
-            Code.BAD_REQUEST,
-            f"include_groups={text[:64]!r} rejected: it may name {', '.join(sorted(_GROUPS))}",
+            Code.BAD_REQUEST, f"include_groups={text!r} rejected: it may name {', '.join(sorted(_GROUPS))}"
         )
     return groups
-
-
-def _links(
-    shapes: Shapes, path: str, offset: int, limit: int, total: int, **query: str
-) -> tuple[str, str | None, str | None]:
-    """`(href, next, previous)` of one page."""
-
-    def at(place: int) -> str:
-        return shapes.page_link(path, offset=place, limit=limit, **query)
-
-    following = at(offset + limit) if offset + limit < total else None
-    return at(offset), following, at(max(offset - limit, 0)) if offset > 0 else None
-
-
-def _cursor(place: str) -> str:
-    """A place in a listing as a client sees it: to be given back, not read."""
-    return base64.urlsafe_b64encode(place.encode()).decode().rstrip("=")
-
-
-def _place(cursor: str) -> str:
-    try:
-        if len(cursor) > CURSOR_CHARS_MAX:
-            raise ValueError("too long")
-        return base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True).decode()
-    except (ValueError, binascii.Error):
-        raise Rejected(Code.BAD_REQUEST, f"after={cursor[:64]!r} rejected: it is no cursor of ours") from None

@@ -1,14 +1,15 @@
 """`GET /v1/connect`: where this user's socket is now, and the ticket that opens it."""
 
+from typing import Any
+
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from actors.shards import shard_of
 from connect.frames import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, Limits
 from serve.directory import Directory
-from serve.rest.http import claims_of, json_response
+from serve.rest.exchange import json_response
+from serve.rest.operations import Ask, NoParams, Operation
 from serve.tokens import Tokens
 
 SCOPES = ("streaming", "app-remote-control", "user-modify-playback-state")
@@ -31,11 +32,23 @@ class ConnectEndpoint:
         self._tokens = tokens
         self._limits = limits
 
-    def routes(self) -> list[Route]:
-        return [Route("/v1/connect", self.connect, methods=["GET"])]
+    def operations(self) -> list[Operation[Any, Any]]:
+        return [
+            Operation(
+                method="GET",
+                path="/v1/connect",
+                summary="Where this listener's socket is, and the ticket that opens it",
+                tag="Connect",
+                handler=self.connect,
+                params=NoParams,
+                scopes=SCOPES,
+                answers={200: ConnectAnswer},
+                description="Segue's own. What is said on the socket is in docs/protocol.md.",
+            )
+        ]
 
-    async def connect(self, request: Request) -> Response:
-        claims = claims_of(request, *SCOPES)
+    async def connect(self, ask: Ask[NoParams, None]) -> Response:
+        claims = ask.claims
         owner, host = await self._directory.owner(claims.user_id)
         ticket = self._tokens.issue_ticket(
             claims, shard=shard_of(claims.user_id), owner_epoch=owner.owner_epoch

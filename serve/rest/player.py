@@ -4,34 +4,45 @@ Every change is one command to the session's host, as a socket would send it; a 
 here. What the Web API leaves open is decided as on the socket: commands of one session are totally ordered.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
 
 import msgspec
-from starlette.requests import Request
+from msgspec import Meta
 from starlette.responses import Response
-from starlette.routing import Route
 
 from connect.frames import CommandFrame, Device, DeviceType, Snapshot
 from kernel.errors import Code, Rejected, SegueError
-from kernel.ids import CommandId, DeviceId, TrackId, Uri, parse_uri
+from kernel.ids import CommandId, DeviceId, Uri
 from kernel.units import Millis
 from serve.directory import Directory
-from serve.rest.catalogue import CatalogueReader
-from serve.rest.http import body_of, claims_of, integer, json_response, no_content, required
-from serve.rest.shapes import (
+from serve.rest.exchange import json_response, no_content
+from serve.rest.library import timestamp
+from serve.rest.objects import (
     Actions,
     CurrentlyPlaying,
+    CursorPage,
+    Cursors,
     DeviceObject,
+    Devices,
+    EpisodeObject,
     PlaybackState,
+    PlayHistory,
     QueueObject,
-    Shapes,
     TrackObject,
 )
+from serve.rest.operations import Ask, NoParams, Operation
+from serve.rest.parameters import InMarket, Limit
+from serve.rest.reader import CatalogueReader
+from serve.tokens import AccessClaims
 from sessions.commands import (
+    URIS_MAX,
     AddToQueue,
     Command,
     Pause,
+    Percent,
     Play,
+    PositionMs,
     Repeat,
     RestorePaused,
     Resume,
@@ -47,6 +58,7 @@ from sessions.view import PlayerState
 
 READ = "user-read-playback-state"
 READ_CURRENT = "user-read-currently-playing"
+READ_RECENT = "user-read-recently-played"
 MODIFY = "user-modify-playback-state"
 
 _TYPES = {
@@ -70,21 +82,99 @@ _WEB_API_ACTIONS = {
 }
 
 
+TIME_MAX = 10**15 - 1
+
+COMMAND_REFUSALS = (
+    Code.NO_ACTIVE_DEVICE,
+    Code.DEVICE_UNAVAILABLE,
+    Code.NOT_FOUND,
+    Code.NOT_PLAYABLE,
+    Code.DISALLOWED,
+    Code.QUEUE_FULL,
+    Code.HANDOFF_IN_PROGRESS,
+    Code.HANDOFF_FAILED,
+)
+
+DeviceText = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        description="Where: the id of a device of `/v1/me/player/devices`. Left out: the active one.",
+        examples=["phone-001"],
+    ),
+]
+UriText = Annotated[
+    Uri,
+    Meta(
+        min_length=1,
+        max_length=64,
+        description="The URI of a track or an episode.",
+        examples=["spotify:track:3wYKLTQ9uCeLsKzqpAqB2x"],
+    ),
+]
+
+
+class Looking(InMarket, frozen=True, kw_only=True):
+    additional_types: (
+        Annotated[str, Meta(max_length=64, description="Has no effect: both kinds are always shown.")] | None
+    ) = None
+
+
+class Recently(msgspec.Struct, frozen=True, kw_only=True):
+    limit: Limit = 20
+    after: Annotated[int, Meta(ge=0, le=TIME_MAX, description="Later than this, Unix time in ms.")] | None = (
+        None
+    )
+    before: (
+        Annotated[int, Meta(ge=0, le=TIME_MAX, description="Earlier than this, Unix time in ms.")] | None
+    ) = None
+
+
+class OnDevice(msgspec.Struct, frozen=True, kw_only=True):
+    device_id: DeviceText | None = None
+
+
+class SeekParams(OnDevice, frozen=True, kw_only=True):
+    position_ms: Annotated[PositionMs, Meta(description="Past the end is the end.", examples=[25_000])]
+
+
+class RepeatParams(OnDevice, frozen=True, kw_only=True):
+    state: Literal["off", "context", "track"]
+
+
+class ShuffleParams(OnDevice, frozen=True, kw_only=True):
+    state: bool
+
+
+class VolumeParams(OnDevice, frozen=True, kw_only=True):
+    volume_percent: Annotated[Percent, Meta(description="0 is silent.", examples=[50])]
+
+
+class QueueParams(OnDevice, frozen=True, kw_only=True):
+    uri: UriText
+
+
 class Offset(msgspec.Struct, frozen=True, kw_only=True):
-    position: int | None = None
-    uri: Uri | None = None
+    """Where in the context to begin: at most one of the two."""
+
+    position: Annotated[int, Meta(ge=0, le=100_000)] | None = None
+    uri: UriText | None = None
 
 
 class PlayBody(msgspec.Struct, frozen=True, kw_only=True):
-    context_uri: Uri | None = None
-    uris: tuple[Uri, ...] | None = None
+    """At most one of `context_uri` and `uris`."""
+
+    context_uri: UriText | None = None
+    uris: Annotated[tuple[UriText, ...], Meta(max_length=URIS_MAX)] | None = None
     offset: Offset | None = None
-    position_ms: int | None = None
+    position_ms: PositionMs | None = None
 
 
 class TransferBody(msgspec.Struct, frozen=True, kw_only=True):
-    device_ids: tuple[DeviceId, ...]
+    device_ids: Annotated[tuple[DeviceText, ...], Meta(min_length=1, max_length=1)]
     play: bool | None = None
+    """True: the target plays. Else it goes on as the source was."""
 
 
 class PlayerEndpoints:
@@ -94,45 +184,133 @@ class PlayerEndpoints:
         self,
         directory: Directory,
         reader: CatalogueReader,
-        shapes: Shapes,
         mint_command_id: Callable[[], CommandId],
     ) -> None:
         self._directory = directory
         self._reader = reader
-        self._shapes = shapes
         self._mint_command_id = mint_command_id
 
-    def routes(self) -> list[Route]:
+    def operations(self) -> list[Operation[Any, Any]]:
+        def read(
+            path: str, summary: str, handler: Any, scopes: tuple[str, ...], **more: Any
+        ) -> Operation[Any, Any]:
+            return Operation(
+                method="GET",
+                path=f"/v1/me/player{path}",
+                summary=summary,
+                tag="Player",
+                handler=handler,
+                scopes=scopes,
+                **{"params": Looking, **more},
+            )
+
+        def change(
+            method: str, path: str, summary: str, handler: Any, params: type[msgspec.Struct], **more: Any
+        ) -> Operation[Any, Any]:
+            return Operation(
+                method=method,
+                path=f"/v1/me/player{path}",
+                summary=summary,
+                tag="Player",
+                handler=handler,
+                params=params,
+                scopes=(MODIFY,),
+                answers={204: None},
+                refusals=(*COMMAND_REFUSALS, Code.BAD_REQUEST),
+                **more,
+            )
+
+        both = (READ, READ_CURRENT)
+        done = "204 when the session has taken it; every socket of the listener is told at the same time."
         return [
-            Route("/v1/me/player", self.playback_state, methods=["GET"]),
-            Route("/v1/me/player", self.transfer, methods=["PUT"]),
-            Route("/v1/me/player/devices", self.devices, methods=["GET"]),
-            Route("/v1/me/player/currently-playing", self.currently_playing, methods=["GET"]),
-            Route("/v1/me/player/queue", self.queue, methods=["GET"]),
-            Route("/v1/me/player/queue", self.add_to_queue, methods=["POST"]),
-            Route("/v1/me/player/play", self.play, methods=["PUT"]),
-            *(
-                Route(f"/v1/me/player/{name}", self._simple(build), methods=[method])
-                for name, method, build in (
-                    ("pause", "PUT", lambda _: Pause()),
-                    ("next", "POST", lambda _: SkipNext()),
-                    ("previous", "POST", lambda _: SkipPrev()),
-                    ("seek", "PUT", _seek),
-                    ("shuffle", "PUT", _shuffle),
-                    ("repeat", "PUT", _repeat),
-                    ("volume", "PUT", _volume),
-                )
+            read(
+                "",
+                "What plays, where, and how",
+                self.playback_state,
+                (READ,),
+                answers={200: PlaybackState, 204: None},
+                description="204 while no device is active.",
             ),
+            change(
+                "PUT",
+                "",
+                "Hand what plays to another device",
+                self.transfer,
+                NoParams,
+                body=TransferBody,
+                description="Answered when the handoff is committed or has failed.",
+            ),
+            read(
+                "/devices",
+                "Devices that can play",
+                self.devices,
+                (READ,),
+                params=NoParams,
+                answers={200: Devices},
+            ),
+            read(
+                "/currently-playing",
+                "What plays",
+                self.currently_playing,
+                both,
+                answers={200: CurrentlyPlaying, 204: None},
+                description="204 while nothing does.",
+            ),
+            read(
+                "/queue",
+                "What plays and what comes next",
+                self.queue,
+                both,
+                params=NoParams,
+                answers={200: QueueObject},
+            ),
+            read(
+                "/recently-played",
+                "What was heard, newest first",
+                self.recently_played,
+                (READ_RECENT,),
+                params=Recently,
+                answers={200: CursorPage[PlayHistory]},
+                description="Tracks heard for 30 s, or half of a shorter one. Episodes are not among them.",
+            ),
+            change(
+                "PUT",
+                "/play",
+                "Play something, or go on",
+                self.play,
+                OnDevice,
+                body=PlayBody,
+                body_required=False,
+                description=(
+                    "Without a body, or without a context and uris: go on. The plan does not matter: a free "
+                    "account may control playback too, where the Web API has PREMIUM_REQUIRED."
+                ),
+            ),
+            change("PUT", "/pause", "Pause", self.pause, OnDevice, description=done),
+            change("POST", "/next", "Skip to what comes next", self.next, OnDevice, description=done),
+            change(
+                "POST",
+                "/previous",
+                "Back to what came before",
+                self.previous,
+                OnDevice,
+                description="To the start of this one when more than 3 s of it were heard.",
+            ),
+            change("PUT", "/seek", "Move within what plays", self.seek, SeekParams),
+            change("PUT", "/repeat", "Set repeat", self.repeat, RepeatParams),
+            change("PUT", "/shuffle", "Set shuffle", self.shuffle, ShuffleParams),
+            change("PUT", "/volume", "Set a device's volume", self.volume, VolumeParams),
+            change("POST", "/queue", "Add to the queue", self.add_to_queue, QueueParams),
         ]
 
     # --- reading ------------------------------------------------------------------------------------
 
-    async def playback_state(self, request: Request) -> Response:
-        seen = await self._look(request, READ)
+    async def playback_state(self, ask: Ask[Looking, None]) -> Response:
+        seen = await self._look(ask.claims)
         device = _active(seen)
         if device is None:
             return no_content()
-        current = await self._current(seen.player, claims_of(request).country)
+        current = await self._current(seen.player, ask.claims)
         fields = {name: getattr(current, name) for name in current.__struct_fields__}
         return json_response(
             PlaybackState(
@@ -143,101 +321,136 @@ class PlayerEndpoints:
             )
         )
 
-    async def currently_playing(self, request: Request) -> Response:
-        seen = await self._look(request, READ, READ_CURRENT)
+    async def currently_playing(self, ask: Ask[Looking, None]) -> Response:
+        seen = await self._look(ask.claims)
         if seen.player.track is None:
             return no_content()
-        return json_response(await self._current(seen.player, claims_of(request).country))
+        return json_response(await self._current(seen.player, ask.claims))
 
-    async def devices(self, request: Request) -> Response:
-        seen = await self._look(request, READ)
-        shown = [device_object(device) for device in seen.devices if device.capabilities.can_be_player]
-        return json_response({"devices": shown})
+    async def devices(self, ask: Ask[NoParams, None]) -> Response:
+        seen = await self._look(ask.claims)
+        players = (device for device in seen.devices if device.capabilities.can_be_player)
+        return json_response(Devices(devices=tuple(map(device_object, players))))
 
-    async def queue(self, request: Request) -> Response:
-        player = (await self._look(request, READ, READ_CURRENT)).player
+    async def queue(self, ask: Ask[NoParams, None]) -> Response:
+        player = (await self._look(ask.claims)).player
         uris = [item.uri for item in ((player.track,) if player.track else ()) + player.next_tracks]
-        tracks = await self._tracks(uris, claims_of(request).country)
-        current = tracks.pop(0) if player.track else None
+        pieces = await self._reader.piece_objects(uris, ask.claims)
+        current = pieces.pop(0) if player.track else None
+        coming = tuple(piece for piece in pieces if piece is not None)
+        return json_response(QueueObject(currently_playing=current, queue=coming))
+
+    async def recently_played(self, ask: Ask[Recently, None]) -> Response:
+        params = ask.params
+        if params.before is not None and params.after is not None:
+            raise Rejected(Code.BAD_REQUEST, "recently-played rejected: it takes one of before and after")
+        before, after = (Millis(each) if each is not None else None for each in (params.before, params.after))
+        plays = await self._reader.library.plays(
+            ask.claims.user_id, limit=params.limit, before_ms=before, after_ms=after
+        )
+        pieces = await self._reader.piece_objects([play.uri for play in plays], ask.claims)
+        shapes = self._reader.shapes
+        items = tuple(
+            PlayHistory(
+                track=piece, played_at=timestamp(play.played_at_ms), context=shapes.context(play.context_uri)
+            )
+            for play, piece in zip(plays, pieces, strict=True)
+            if isinstance(piece, TrackObject)
+        )
+        newest = str(plays[0].played_at_ms) if plays else None
+        oldest = str(plays[-1].played_at_ms) if len(plays) == params.limit else None
+        path = "/v1/me/player/recently-played"
         return json_response(
-            QueueObject(
-                currently_playing=current, queue=tuple(track for track in tracks if track is not None)
+            CursorPage[PlayHistory](
+                href=shapes.page_link(path, limit=params.limit),
+                items=items,
+                limit=params.limit,
+                next=shapes.page_link(path, limit=params.limit, before=oldest) if oldest else None,
+                cursors=Cursors(after=newest, before=oldest),
             )
         )
 
-    async def _look(self, request: Request, *scopes: str) -> Snapshot:
-        user_id = claims_of(request, *scopes).user_id
-        return await self._directory.call(user_id, lambda host: host.look(user_id))
+    async def _look(self, claims: AccessClaims) -> Snapshot:
+        return await self._directory.call(claims.user_id, lambda host: host.look(claims.user_id))
 
-    async def _current(self, player: PlayerState, market: str) -> CurrentlyPlaying:
-        item = (await self._tracks([player.track.uri], market))[0] if player.track else None
+    async def _current(self, player: PlayerState, claims: AccessClaims) -> CurrentlyPlaying:
+        item = (await self._reader.piece_objects([player.track.uri], claims))[0] if player.track else None
         elapsed = (self._reader.now_ms() - player.timestamp) * player.playback_speed
         progress = min(max(player.position_as_of_timestamp + elapsed, 0), player.duration)
+        kind = "episode" if isinstance(item, EpisodeObject) else "track"
         return CurrentlyPlaying(
-            context=self._shapes.context(player.context_uri),
+            context=self._reader.shapes.context(player.context_uri),
             timestamp=player.timestamp,
             progress_ms=Millis(int(progress)),
             is_playing=player.is_playing,
             item=item,
-            currently_playing_type="track" if player.track else "unknown",
+            currently_playing_type=kind if player.track else "unknown",
             actions=Actions(disallows={name: True for name in player.disallows if name in _WEB_API_ACTIONS}),
         )
 
-    async def _tracks(self, uris: list[Uri], market: str) -> list[TrackObject | None]:
-        parsed = [parse_uri(each) for each in uris]
-        wanted = [TrackId(found[1] if found else "") for found in parsed]
-        return await self._reader.track_objects(wanted, market=market)
-
     # --- changing -----------------------------------------------------------------------------------
 
-    async def play(self, request: Request) -> Response:
-        body = await body_of(request, PlayBody) or PlayBody()
-        device_id = _device_id(request)
+    async def play(self, ask: Ask[OnDevice, PlayBody | None]) -> Response:
+        body = ask.body or PlayBody()
         if body.context_uri is None and not body.uris:
-            await self._command(request, Resume(device_id=device_id))
+            await self._command(ask, Resume(device_id=_device_id(ask)))
             if body.position_ms is not None:
-                await self._command(request, _checked(SeekTo, position_ms=body.position_ms))
+                await self._command(ask, SeekTo(position_ms=body.position_ms))
             return no_content()
         offset = body.offset or Offset()
-        command = _checked(
-            Play,
-            context_uri=body.context_uri,
-            uris=body.uris or (),
-            offset_uri=offset.uri,
-            offset_index=offset.position,
-            position_ms=body.position_ms or 0,
-            device_id=device_id,
+        return await self._command(
+            ask,
+            Play(
+                context_uri=body.context_uri,
+                uris=body.uris or (),
+                offset_uri=offset.uri,
+                offset_index=offset.position,
+                position_ms=body.position_ms or Millis(0),
+                device_id=_device_id(ask),
+            ),
         )
-        await self._command(request, command)
-        return no_content()
 
-    async def transfer(self, request: Request) -> Response:
-        body = await body_of(request, TransferBody)
-        if body is None or len(body.device_ids) != 1:
-            raise Rejected(Code.BAD_REQUEST, "transfer rejected: device_ids must name exactly one device")
-        restore = RestorePaused.RESUME if body.play else RestorePaused.RESTORE
-        await self._command(request, Transfer(device_id=body.device_ids[0], restore_paused=restore))
-        return no_content()
+    async def transfer(self, ask: Ask[NoParams, TransferBody]) -> Response:
+        restore = RestorePaused.RESUME if ask.body.play else RestorePaused.RESTORE
+        command = Transfer(device_id=DeviceId(ask.body.device_ids[0]), restore_paused=restore)
+        return await self._command(ask, command)
 
-    async def add_to_queue(self, request: Request) -> Response:
-        await self._command(request, _checked(AddToQueue, uris=(required(request, "uri"),)))
-        return no_content()
+    async def pause(self, ask: Ask[OnDevice, None]) -> Response:
+        return await self._command(ask, Pause())
 
-    def _simple(self, build: Callable[[Request], Command]) -> Callable[[Request], Awaitable[Response]]:
-        async def handler(request: Request) -> Response:
-            await self._command(request, build(request))
-            return no_content()
+    async def next(self, ask: Ask[OnDevice, None]) -> Response:
+        return await self._command(ask, SkipNext())
 
-        return handler
+    async def previous(self, ask: Ask[OnDevice, None]) -> Response:
+        return await self._command(ask, SkipPrev())
 
-    async def _command(self, request: Request, command: Command) -> None:
-        user_id = claims_of(request, MODIFY).user_id
+    async def seek(self, ask: Ask[SeekParams, None]) -> Response:
+        return await self._command(ask, SeekTo(position_ms=ask.params.position_ms))
+
+    async def repeat(self, ask: Ask[RepeatParams, None]) -> Response:
+        return await self._command(ask, SetRepeat(repeat=Repeat(ask.params.state)))
+
+    async def shuffle(self, ask: Ask[ShuffleParams, None]) -> Response:
+        return await self._command(ask, SetShuffle(shuffle=ask.params.state))
+
+    async def volume(self, ask: Ask[VolumeParams, None]) -> Response:
+        return await self._command(
+            ask, SetVolume(volume_percent=ask.params.volume_percent, device_id=_device_id(ask))
+        )
+
+    async def add_to_queue(self, ask: Ask[QueueParams, None]) -> Response:
+        return await self._command(ask, AddToQueue(uris=(Uri(ask.params.uri),)))
+
+    async def _command(self, ask: Ask[Any, Any], command: Command) -> Response:
+        """204 once the session has taken it. Raises what it was refused with."""
+        user_id = ask.claims.user_id
         frame = CommandFrame(command_id=self._mint_command_id(), command=command)
-        device_id = _device_id(request)
+        device_id = _device_id(ask)
         reply = await self._directory.call(user_id, lambda host: host.command(user_id, frame, device_id))
         if reply.error is not None:
             error = reply.error
             raise SegueError(error.code, error.message, error.details, error.retry_after_ms)
+        return no_content()
 
 
 def device_object(device: Device) -> DeviceObject:
@@ -257,41 +470,6 @@ def _active(seen: Snapshot) -> Device | None:
     return next((device for device in seen.devices if device.is_active), None)
 
 
-def _device_id(request: Request) -> DeviceId | None:
-    text = request.query_params.get("device_id")
+def _device_id(ask: Ask[Any, Any]) -> DeviceId | None:
+    text = getattr(ask.params, "device_id", None)
     return DeviceId(text) if text else None
-
-
-def _checked(command: type[Command], **fields: object) -> Command:
-    """The command, its bounds applied as on the socket. Raises Rejected BAD_REQUEST naming the field."""
-    try:
-        return msgspec.convert({"endpoint": command.__struct_config__.tag, **fields}, command)
-    except msgspec.ValidationError as error:
-        raise Rejected(Code.BAD_REQUEST, f"{command.__name__.lower()} rejected: {error}") from None
-
-
-def _seek(request: Request) -> Command:
-    return SeekTo(position_ms=Millis(integer(request, "position_ms", low=0, high=24 * 3600 * 1000)))
-
-
-def _volume(request: Request) -> Command:
-    return SetVolume(
-        volume_percent=integer(request, "volume_percent", low=0, high=100), device_id=_device_id(request)
-    )
-
-
-def _shuffle(request: Request) -> Command:
-    state = required(request, "state")
-    if state not in ("true", "false"):
-        raise Rejected(Code.BAD_REQUEST, f"state={state!r} rejected: it must be true or false")
-    return SetShuffle(shuffle=state == "true")
-
-
-def _repeat(request: Request) -> Command:
-    state = required(request, "state")
-    try:
-        return SetRepeat(repeat=Repeat(state))
-    except ValueError:
-        raise Rejected(
-            Code.BAD_REQUEST, f"state={state[:32]!r} rejected: it must be off, context or track"
-        ) from None

@@ -1,224 +1,38 @@
-"""The Spotify Web API's objects, field for field, and how ours become them.
+"""How values of the catalogue become objects of the Web API."""
 
-Each struct is one object of that API. Fields that Segue has nothing to say about carry the value that API
-documents for "none".
-"""
-
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
-import msgspec
+from msgspec import UNSET, UnsetType
 
 from catalog.model import Album, Artist, Cover, Track
-from kernel.ids import AlbumId, ArtistId, TrackId, Uri, UserId, uri
+from kernel.ids import ArtistId, Uri, UserId, uri
 from kernel.units import Millis
-
-
-class Image(msgspec.Struct, frozen=True, kw_only=True):
-    url: str
-    width: int | None
-    height: int | None
-
-
-class ExternalUrls(msgspec.Struct, frozen=True, kw_only=True):
-    spotify: str
-
-
-class ExternalIds(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    isrc: str | None = None
-
-
-class SimplifiedArtist(msgspec.Struct, frozen=True, kw_only=True):
-    external_urls: ExternalUrls
-    href: str
-    id: ArtistId
-    name: str
-    type: str = "artist"
-    uri: Uri
-
-
-class Followers(msgspec.Struct, frozen=True, kw_only=True):
-    href: str | None = None
-    total: int = 0
-
-
-class ArtistObject(msgspec.Struct, frozen=True, kw_only=True):
-    external_urls: ExternalUrls
-    followers: Followers
-    genres: tuple[str, ...]
-    href: str
-    id: ArtistId
-    images: tuple[Image, ...]
-    name: str
-    popularity: int
-    type: str = "artist"
-    uri: Uri
-
-
-class SimplifiedAlbum(msgspec.Struct, frozen=True, kw_only=True):
-    album_type: str
-    total_tracks: int
-    available_markets: tuple[str, ...]
-    external_urls: ExternalUrls
-    href: str
-    id: AlbumId
-    images: tuple[Image, ...]
-    name: str
-    release_date: str
-    release_date_precision: str
-    type: str = "album"
-    uri: Uri
-    artists: tuple[SimplifiedArtist, ...]
-
-
-class SimplifiedTrack(msgspec.Struct, frozen=True, kw_only=True):
-    artists: tuple[SimplifiedArtist, ...]
-    available_markets: tuple[str, ...]
-    disc_number: int
-    duration_ms: Millis
-    explicit: bool
-    external_urls: ExternalUrls
-    href: str
-    id: TrackId
-    is_playable: bool
-    name: str
-    preview_url: str | None
-    track_number: int
-    type: str = "track"
-    uri: Uri
-    is_local: bool = False
-
-
-class TrackObject(SimplifiedTrack, frozen=True, kw_only=True):
-    album: SimplifiedAlbum
-    external_ids: ExternalIds
-    popularity: int
-
-
-class TrackPage(msgspec.Struct, frozen=True, kw_only=True):
-    href: str
-    items: tuple[SimplifiedTrack, ...]
-    limit: int
-    next: str | None
-    offset: int
-    previous: str | None
-    total: int
-
-
-class AlbumPage(msgspec.Struct, frozen=True, kw_only=True):
-    href: str
-    items: tuple[SimplifiedAlbum, ...]
-    limit: int
-    next: str | None
-    offset: int
-    previous: str | None
-    total: int
-
-
-class Copyright(msgspec.Struct, frozen=True, kw_only=True):
-    text: str
-    type: str
-
-
-class AlbumObject(SimplifiedAlbum, frozen=True, kw_only=True):
-    tracks: TrackPage
-    copyrights: tuple[Copyright, ...]
-    external_ids: ExternalIds
-    genres: tuple[str, ...]
-    label: str
-    popularity: int
-
-
-class Cursors(msgspec.Struct, frozen=True, kw_only=True):
-    after: str | None
-
-
-class AlbumCursorPage(msgspec.Struct, frozen=True, kw_only=True):
-    """Segue's own: every album, in order."""
-
-    href: str
-    items: tuple[SimplifiedAlbum, ...]
-    limit: int
-    next: str | None
-    cursors: Cursors
-
-
-class DeviceObject(msgspec.Struct, frozen=True, kw_only=True):
-    id: str
-    is_active: bool
-    is_private_session: bool
-    is_restricted: bool
-    name: str
-    type: str
-    volume_percent: int
-    supports_volume: bool
-
-
-class ContextObject(msgspec.Struct, frozen=True, kw_only=True):
-    type: str
-    href: str
-    external_urls: ExternalUrls
-    uri: Uri
-
-
-class Actions(msgspec.Struct, frozen=True, kw_only=True):
-    """`disallows`: the actions that are not possible now, each true. Reasons are on the socket."""
-
-    disallows: dict[str, bool]
-
-
-class PlaybackState(msgspec.Struct, frozen=True, kw_only=True):
-    device: DeviceObject
-    repeat_state: str
-    shuffle_state: bool
-    context: ContextObject | None
-    timestamp: Millis
-    progress_ms: Millis
-    is_playing: bool
-    item: TrackObject | None
-    currently_playing_type: str
-    actions: Actions
-
-
-class CurrentlyPlaying(msgspec.Struct, frozen=True, kw_only=True):
-    context: ContextObject | None
-    timestamp: Millis
-    progress_ms: Millis
-    is_playing: bool
-    item: TrackObject | None
-    currently_playing_type: str
-    actions: Actions
-
-
-class QueueObject(msgspec.Struct, frozen=True, kw_only=True):
-    currently_playing: TrackObject | None
-    queue: tuple[TrackObject, ...]
-
-
-class UserObject(msgspec.Struct, frozen=True, kw_only=True):
-    """What anybody may know of a user."""
-
-    display_name: str
-    external_urls: ExternalUrls
-    followers: Followers
-    href: str
-    id: str
-    images: tuple[Image, ...]
-    type: str = "user"
-    uri: Uri
-
-
-class ExplicitContent(msgspec.Struct, frozen=True, kw_only=True):
-    filter_enabled: bool
-    filter_locked: bool
-
-
-class PrivateUserObject(UserObject, frozen=True, kw_only=True):
-    """What a user may know of themselves."""
-
-    country: str
-    product: str
-    explicit_content: ExplicitContent
+from serve.rest.objects import (
+    AlbumObject,
+    ArtistObject,
+    ContextObject,
+    EpisodeObject,
+    ExplicitContent,
+    ExternalIds,
+    ExternalUrls,
+    Followers,
+    Image,
+    Page,
+    PrivateUserObject,
+    Restrictions,
+    ResumePoint,
+    ShowObject,
+    SimplifiedAlbum,
+    SimplifiedArtist,
+    SimplifiedEpisode,
+    SimplifiedShow,
+    SimplifiedTrack,
+    T,
+    TrackObject,
+    UserObject,
+)
 
 
 class Shapes:
@@ -237,6 +51,28 @@ class Shapes:
 
     def in_market(self, market: str) -> "Shapes":
         return Shapes(base_url=self._base, art_url=self._art, market=market)
+
+    def page(
+        self, path: str, items: Sequence[T], *, offset: int, limit: int, total: int, **query: str
+    ) -> Page[T]:
+        """A page of the listing at `path`, from `offset` on; `query`: what else belongs to its links."""
+
+        def at(place: int) -> str:
+            return self.page_link(path, offset=place, limit=limit, **query)
+
+        return Page(
+            href=at(offset),
+            items=tuple(items),
+            limit=limit,
+            next=at(offset + limit) if offset + limit < total else None,
+            offset=offset,
+            previous=at(max(offset - limit, 0)) if offset > 0 else None,
+            total=total,
+        )
+
+    def link(self, path: str) -> str:
+        """The address of a path of this server."""
+        return f"{self._base}{path}"
 
     def page_link(self, path: str, **query: int | str) -> str:
         """The address of a page of a listing."""
@@ -292,12 +128,12 @@ class Shapes:
             "images": self._images(album.covers),
             "name": album.title,
             "release_date": album.release_date or "0000",
-            "release_date_precision": {4: "year", 7: "month", 10: "day"}.get(len(album.release_date), "year"),
+            "release_date_precision": _precision(album.release_date),
             "uri": uri("album", album.album_id),
             "artists": self._credits(album.artist_ids, album.artist_names),
         }
 
-    def album(self, album: Album, tracks: TrackPage) -> AlbumObject:
+    def album(self, album: Album, tracks: Page[SimplifiedTrack]) -> AlbumObject:
         return AlbumObject(
             **self._album_fields(album),
             tracks=tracks,
@@ -321,7 +157,8 @@ class Shapes:
             "external_urls": self._page("track", track.track_id),
             "href": self._link("track", track.track_id),
             "id": track.track_id,
-            "is_playable": track.available and bool(track.renditions),
+            "is_playable": _is_playable(track),
+            "restrictions": UNSET if _is_playable(track) else _GONE,
             "name": track.title,
             "preview_url": None,
             "track_number": track.track_number,
@@ -335,6 +172,64 @@ class Shapes:
             external_ids=ExternalIds(isrc=track.isrc),
             popularity=0,
         )
+
+    def simplified_show(self, show: Album) -> SimplifiedShow:
+        return SimplifiedShow(**self._show_fields(show))
+
+    def show(self, show: Album, episodes: Page[SimplifiedEpisode]) -> ShowObject:
+        return ShowObject(**self._show_fields(show), episodes=episodes)
+
+    def _show_fields(self, show: Album) -> dict[str, Any]:  # keyword arguments of two structs
+        return {
+            "available_markets": self._markets,
+            "copyrights": (),
+            "description": "",
+            "html_description": "",
+            "explicit": False,
+            "external_urls": self._page("show", show.album_id),
+            "href": self._link("show", show.album_id),
+            "id": show.album_id,
+            "images": self._images(show.covers),
+            "is_externally_hosted": False,
+            "languages": (),
+            "media_type": "audio",
+            "name": show.title,
+            "publisher": ", ".join(show.artist_names),
+            "uri": uri("show", show.album_id),
+            "total_episodes": len(show.track_ids),
+        }
+
+    def simplified_episode(self, episode: Track, show: Album, resume: "Resume" = UNSET) -> SimplifiedEpisode:
+        return SimplifiedEpisode(**self._episode_fields(episode, show, resume))
+
+    def episode(self, episode: Track, show: Album | None, resume: "Resume" = UNSET) -> EpisodeObject:
+        show = show or _album_of(episode)
+        return EpisodeObject(**self._episode_fields(episode, show, resume), show=self.simplified_show(show))
+
+    def _episode_fields(
+        self, episode: Track, show: Album, resume: "Resume"
+    ) -> dict[str, Any]:  # keyword arguments of two structs
+        return {
+            "audio_preview_url": None,
+            "description": "",
+            "html_description": "",
+            "duration_ms": episode.duration_ms,
+            "explicit": episode.explicit,
+            "external_urls": self._page("episode", episode.track_id),
+            "href": self._link("episode", episode.track_id),
+            "id": episode.track_id,
+            "images": self._images(episode.covers or show.covers),
+            "is_externally_hosted": False,
+            "is_playable": _is_playable(episode),
+            "language": "",
+            "languages": (),
+            "name": episode.title,
+            "release_date": show.release_date or "0000",
+            "release_date_precision": _precision(show.release_date),
+            "resume_point": resume,
+            "uri": uri("episode", episode.track_id),
+            "restrictions": UNSET if _is_playable(episode) else _GONE,
+        }
 
     def user(self, user_id: UserId, name: str) -> UserObject:
         return UserObject(**self._user_fields(user_id, name))
@@ -370,6 +265,19 @@ class Shapes:
             external_urls=self._page(kind, identifier),
             uri=context_uri,
         )
+
+
+Resume = ResumePoint | UnsetType
+_GONE = Restrictions(reason="market")
+"""The nearest of the Web API's reasons for a piece that no file of the library holds now."""
+
+
+def _is_playable(track: Track) -> bool:
+    return track.available and bool(track.renditions)
+
+
+def _precision(release_date: str) -> str:
+    return {7: "month", 10: "day"}.get(len(release_date), "year")
 
 
 def _album_of(track: Track) -> Album:

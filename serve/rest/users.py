@@ -1,14 +1,17 @@
 """`/v1/me` and `/v1/users/{id}`: who a listener is."""
 
-from starlette.requests import Request
+from typing import Any
+
 from starlette.responses import Response
-from starlette.routing import Route
 
 from catalog.model import Plan
 from kernel.errors import Code, Rejected
 from kernel.ids import UserId
 from serve.accounts import Account, Accounts
-from serve.rest.http import claims_of, json_response, path_id, tagged_response
+from serve.rest.exchange import json_response, tagged_response
+from serve.rest.objects import PrivateUserObject, UserObject
+from serve.rest.operations import Ask, NoParams, Operation
+from serve.rest.parameters import One
 from serve.rest.shapes import Shapes
 
 READ_PRIVATE = "user-read-private"
@@ -19,31 +22,48 @@ class UserEndpoints:
         self._accounts = accounts
         self._shapes = shapes
 
-    def routes(self) -> list[Route]:
+    def operations(self) -> list[Operation[Any, Any]]:
+        me: dict[str, Any] = {
+            "method": "GET",
+            "tag": "Users",
+            "handler": self.me,
+            "params": NoParams,
+            "answers": {200: PrivateUserObject},
+            "refusals": (Code.NOT_FOUND,),
+            "description": f"country, product and explicit_content come with the scope {READ_PRIVATE}.",
+        }
         return [
-            Route("/v1/me", self.me, methods=["GET"]),
-            Route("/v1/users/{id}", self.user, methods=["GET"]),
+            Operation(path="/v1/me", summary="Who asks", slash=True, **me),
+            Operation(
+                method="GET",
+                path="/v1/users/{id}",
+                summary="What anybody may know of a user",
+                tag="Users",
+                handler=self.user,
+                params=One,
+                answers={200: UserObject},
+                refusals=(Code.NOT_FOUND,),
+                cached=True,
+            ),
         ]
 
-    async def me(self, request: Request) -> Response:
-        claims = claims_of(request)
-        account = await self._account(claims.user_id)
-        if READ_PRIVATE in claims.scopes:
-            return json_response(
-                self._shapes.private_user(
-                    account.user_id,
-                    account.username,
-                    country=account.country,
-                    product=_product(account.plan),
-                    explicit_filter=account.explicit_filter,
-                )
+    async def me(self, ask: Ask[NoParams, None]) -> Response:
+        account = await self._account(ask.claims.user_id)
+        if READ_PRIVATE not in ask.claims.scopes:
+            return json_response(self._shapes.user(account.user_id, account.username))
+        return json_response(
+            self._shapes.private_user(
+                account.user_id,
+                account.username,
+                country=account.country,
+                product=_product(account.plan),
+                explicit_filter=account.explicit_filter,
             )
-        return json_response(self._shapes.user(account.user_id, account.username))
+        )
 
-    async def user(self, request: Request) -> Response:
-        claims_of(request)
-        account = await self._account(UserId(path_id(request)))
-        return tagged_response(request, self._shapes.user(account.user_id, account.username))
+    async def user(self, ask: Ask[One, None]) -> Response:
+        account = await self._account(UserId(ask.params.id))
+        return tagged_response(ask.request, self._shapes.user(account.user_id, account.username))
 
     async def _account(self, user_id: UserId) -> Account:
         account = await self._accounts.get(user_id)

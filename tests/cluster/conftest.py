@@ -24,7 +24,7 @@ def cluster_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def ray_cluster(cluster_settings: Settings) -> Iterator[None]:
     """Two cores' worth of Ray in this process's session. Ends what it started and nothing else."""
     with local_ray(cluster_settings, namespace="segue", num_cpus=2, log_to_driver=False):
-        yield  # never `ray stop`: it ends every Ray process on the machine
+        yield
 
 
 def _free_row() -> int:

@@ -1,4 +1,4 @@
-"""What the script in front of HAProxy makes of a configuration. No Ray here, but real files and a real shell."""
+"""What the script in front of HAProxy makes of a configuration. No Ray, but real files and a shell."""
 
 import re
 import subprocess

@@ -3,13 +3,12 @@
 import asyncio
 from random import Random
 
-import msgspec
 import pytest
 
 from catalog.model import Album, Artist, Track
 from kernel.ids import AlbumId, ArtistId, TrackId
 from kernel.units import Millis
-from storage.catalogue import CACHE_TTL_MS, Catalogue, Source, sort_key
+from storage.catalogue import CACHE_TTL_MS, Catalogue, sort_key
 from storage.ports import Documents
 from storage.stores import Stores
 from tests.support.clock import FakeClock
@@ -238,28 +237,9 @@ async def test_each_of_racing_writers_leaves_a_revision_greater_than_it_found(
     assert len(await stores.documents.scan("catalogue_revisions", limit=100)) <= 6
 
 
-async def test_sources_are_put_listed_in_order_and_deleted(catalogue: Catalogue) -> None:
-    good = Source(sha256="00", size=1, mtime_ns=2, track_id=TrackId("t1"))
-    bad = Source(sha256="11", size=0, mtime_ns=3, track_id=None, error="it is empty")
-    for path, source in (("b/2.flac", bad), ("a/1.flac", good), ("a.flac", good)):
-        await catalogue.put_source(path, source)
-    assert await catalogue.source("b/2.flac") == bad
-    assert await catalogue.source("c.flac") is None
-    assert await catalogue.sources() == [("a.flac", good), ("a/1.flac", good), ("b/2.flac", bad)]
-    assert await catalogue.sources(after="a.flac", limit=1) == [("a/1.flac", good)]
-    await catalogue.put_source("b/2.flac", good)
-    await catalogue.delete_sources(["a.flac", "never/there"])
-    assert await catalogue.sources() == [("a/1.flac", good), ("b/2.flac", good)]
-
-
 def test_a_sort_key_has_neither_case_nor_accents_nor_signs() -> None:
     assert sort_key("  Sigur Rós – ( ) ") == "sigur ros"
     assert sort_key("AC/DC") == "ac dc"
     assert sort_key("Straße № 2²") == "strasse no 22"
     assert sort_key("坂本龍一") == "坂本龍一"
     assert sort_key("!!!") == ""
-
-
-def test_stored_structs_read_what_an_older_segue_wrote() -> None:
-    written = msgspec.msgpack.encode({"sha256": "00", "size": 1, "mtime_ns": 2, "track_id": None})
-    assert msgspec.msgpack.decode(written, type=Source).error is None

@@ -1,13 +1,13 @@
 """A real host in this process, on memory stores, and devices that talk to it without a socket."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import NamedTuple, TypeVar
 
 from actors.assembly import build_host
 from actors.clock import SystemClock
-from actors.host import EntityHost
+from actors.host import PUT_AWAY_AFTER_S, EntityHost, Ticket
 from actors.peer import Peer
 from actors.shards import N_SHARDS
 from catalog.model import Album, Plan
@@ -26,8 +26,20 @@ from connect.frames import (
     Welcome,
 )
 from kernel.errors import Code, Rejected
-from kernel.ids import AlbumId, ArtistId, CommandId, DeviceId, HostId, TrackId, Uri, UserId, catalogue_id, uri
-from kernel.units import Millis
+from kernel.ids import (
+    AlbumId,
+    ArtistId,
+    CommandId,
+    DeviceId,
+    HostId,
+    TrackId,
+    Uri,
+    UserId,
+    catalogue_id,
+    is_catalogue_id,
+    uri,
+)
+from kernel.units import Clock, Millis, TickS
 from sessions.commands import Command
 from storage.catalogue import Catalogue
 from storage.stores import Stores, memory_stores
@@ -48,10 +60,13 @@ class AnyTicket(NamedTuple):
 
     user_id: UserId
     plan: Plan
+    session_epoch: int = 0
+    client_id: str = ""
+    family: str = ""
 
 
 async def believe(ticket: str) -> AnyTicket:
-    if not ticket.startswith("user-"):
+    if not ticket.startswith("user-") and not is_catalogue_id(ticket):
         raise Rejected(Code.UNAUTHORIZED, "ticket rejected: it is not one")
     return AnyTicket(UserId(ticket), Plan.PREMIUM)
 
@@ -85,10 +100,17 @@ async def fill_catalogue(catalogue: Catalogue) -> None:
 
 
 async def a_host(
-    stores: Stores, *, limits: Limits | None = None, owner_epoch: int = 1, shards: range = range(N_SHARDS)
+    stores: Stores,
+    *,
+    limits: Limits | None = None,
+    owner_epoch: int = 1,
+    shards: range = range(N_SHARDS),
+    clock: Clock | None = None,
+    put_away_after_s: float = PUT_AWAY_AFTER_S,
+    verify_ticket: Callable[[str], Awaitable[Ticket]] | None = None,
 ) -> EntityHost:
     """Not started: a test sweeps by hand."""
-    clock = SystemClock()
+    clock = clock or SystemClock()
     return build_host(
         HostId("host-0"),
         shards=dict.fromkeys(shards, owner_epoch),
@@ -96,16 +118,37 @@ async def a_host(
         clock=clock,
         rng=Random(7),
         lease_secrets=FixedSecrets(),
-        verify_ticket=believe,
+        verify_ticket=verify_ticket or believe,
         edge_url="http://127.0.0.1:8001",
         limits=limits or Limits(),
+        put_away_after_s=put_away_after_s,
     )
 
 
-async def a_filled_host(*, limits: Limits | None = None) -> tuple[EntityHost, Stores]:
+async def filled_stores() -> Stores:
+    """In memory, with the album."""
     stores = memory_stores(SystemClock())
     await fill_catalogue(Catalogue(stores.documents, SystemClock()))
+    return stores
+
+
+async def a_filled_host(*, limits: Limits | None = None) -> tuple[EntityHost, Stores]:
+    stores = await filled_stores()
     return await a_host(stores, limits=limits), stores
+
+
+class SkippingClock(SystemClock):
+    """The real clock, which a test may put forward."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead_ms = 0
+
+    def now_ms(self) -> Millis:
+        return Millis(super().now_ms() + self.ahead_ms)
+
+    def tick_s(self) -> TickS:
+        return TickS(super().tick_s() + self.ahead_ms / 1000)
 
 
 class Wire:
@@ -208,7 +251,10 @@ class TestDevice:
         return fresh
 
     async def wait_for(self, kind: type[F], fits: Callable[[F], bool] = lambda _: True) -> F:
-        """The first frame of this kind that fits, among all that have come or will come soon."""
+        """The first frame of this kind that fits, among all that have come or will come soon.
+
+        Raises ConnectionError when the host has closed the connection and it is not among what came before.
+        """
         looked = 0
         async with asyncio.timeout(WITHIN_S):
             while True:
@@ -218,6 +264,8 @@ class TestDevice:
                     looked += 1
                     if isinstance(frame, kind) and fits(frame):
                         return frame
+                if self.wire.closed is not None:
+                    raise ConnectionError(f"no {kind.__name__} came before the end: {self.wire.closed}")
                 self.wire.arrived.clear()
                 await self.wire.arrived.wait()
 

@@ -10,7 +10,7 @@ from kernel.units import Millis
 from sessions.apply import apply
 from sessions.commands import AddToQueue, Play, RestoreQueue, SessionCommand
 from sessions.decide import decide
-from sessions.events import Event
+from sessions.events import Event, PlayheadNoted, is_durable
 from sessions.inputs import Candidate, Context, ContextItem, Input, Reported, World
 from sessions.order import items_of, next_items, prev_items
 from sessions.own_context import own_context, parked_context
@@ -62,6 +62,9 @@ class Listening:
         self.first = new_session(SessionId("session-1"), USER, START_MS, seed)
         self.session = self.first
         self.log: list[bytes] = []
+        """Every event."""
+        self.short_log: list[bytes] = []
+        """As it is stored."""
         self.sounding: DeviceId | None = KITCHEN
         """The device that a `play` without an active device would take."""
         self._own: Context | None = None
@@ -87,11 +90,18 @@ class Listening:
             case _:
                 pass
         events = decide(self.session, command, World(**{**lent, **world}), now_ms=self.now_ms)
+        self._write(events)
         data = encode_record(Record(events=tuple(events), at_ms=self.now_ms))
         for event in decode_record(data).events:
             self.session = apply(self.session, event)
         self.log.append(data)
         return events
+
+    def _write(self, events: list[Event]) -> None:
+        """As the shell writes: what is volatile joins the log with the next durable record, as one value."""
+        if any(is_durable(event) for event in events):
+            noted = PlayheadNoted(playhead=self.session.playhead)
+            self.short_log.append(encode_record(Record(events=(noted, *events), at_ms=self.now_ms)))
 
     def resolve(self, ref: ContextRef | None) -> Context | None:
         if ref is None:
@@ -156,10 +166,10 @@ class Listening:
         )
         return msgspec.structs.replace(said, **changes)
 
-    def replayed(self) -> Session:
+    def replayed(self, log: list[bytes]) -> Session:
         """The session that the log alone gives."""
         session = self.first
-        for data in self.log:
+        for data in log:
             for event in decode_record(data).events:
                 session = apply(session, event)
         return session

@@ -19,6 +19,7 @@ from kernel.units import Clock, Millis
 from serve.accounts import Account, Accounts
 from serve.api import create_api
 from serve.directory import Directory
+from serve.identity.withdrawals import Withdrawals
 from serve.keys import KeyRing
 from serve.settings import Settings
 from serve.tokens import SCOPES, Tokens
@@ -40,13 +41,20 @@ class Rest:
     """An api, what is behind it, and a client that asks as Ada."""
 
     def __init__(
-        self, api: Starlette, stores: Stores, host: EntityHost, tokens: Tokens, accounts: Accounts
+        self,
+        api: Starlette,
+        stores: Stores,
+        host: EntityHost,
+        tokens: Tokens,
+        accounts: Accounts,
+        clock: Clock,
     ) -> None:
         self.api = api
         self.stores = stores
         self.host = host
         self.tokens = tokens
         self.accounts = accounts
+        self.clock = clock
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(api, raise_app_exceptions=False), base_url="http://127.0.0.1:8000"
         )
@@ -97,7 +105,7 @@ async def running_rest(
     host = await a_host(stores)
     read = Settings.read({}, **settings)
     ring = await KeyRing.open(stores.documents, clock, read)
-    tokens = Tokens(ring, clock, read)
+    tokens = Tokens(ring, clock, read, await Withdrawals.open(stores.documents, clock, read))
     cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     accounts = Accounts(stores.documents, clock, hasher=cheap)
     api = create_api(
@@ -110,7 +118,7 @@ async def running_rest(
         page_folder=page_folder,
         behind_proxy=behind_proxy,
     )
-    rest = Rest(api, stores, host, tokens, accounts)
+    rest = Rest(api, stores, host, tokens, accounts, clock)
     try:
         yield rest
     finally:

@@ -13,6 +13,7 @@ from serve import admin_cli
 from serve.accounts import Accounts
 from serve.keys import KeyRing, Purpose
 from serve.settings import Settings
+from serve.up import first_admin
 from storage.stores import open_stores
 from tests.support.clock import FakeClock
 
@@ -103,6 +104,72 @@ def test_what_is_wrong_is_one_line_and_an_exit_code(
 def test_no_accounts_says_how_to_make_one(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("user", "list") == 0
     assert "segue user add" in capsys.readouterr().out
+
+
+def test_a_client_is_registered_listed_and_removed(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("client", "list") == 0
+    assert "segue client add" in capsys.readouterr().out
+    uri = "https://app.example/callback"
+    assert run("client", "add", "Tuner", "--redirect", uri, "--redirect", "http://127.0.0.1/cb") == 0
+    told = dict(line.rsplit(maxsplit=1) for line in capsys.readouterr().out.splitlines()[:2])
+    assert len(told["client secret"]) == 43
+    assert run("client", "add", "Player", "--public") == 0
+    assert "secret" not in capsys.readouterr().out
+    assert run("client", "list") == 0
+    listed = capsys.readouterr().out
+    for word in ("Tuner", uri, "http://127.0.0.1/cb", "confidential", "Player", "public"):
+        assert word in listed
+    assert told["client secret"] not in listed
+    assert run("client", "remove", told["client id"]) == 0
+    assert run("client", "remove", told["client id"]) == 1
+    assert "there is none of that id" in capsys.readouterr().err
+    assert run("client", "add", "Evil", "--redirect", "http://evil.example/") == 1
+    assert "rejected" in capsys.readouterr().err
+
+
+def test_logging_somebody_out_raises_their_epoch(
+    run: Run, settings: Settings, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("user", "add", "ada", "--password-stdin", typed=f"{PASSWORD}\n") == 0
+    assert run("user", "logout", "ada") == 0
+    assert run("user", "logout", "bob") == 1
+
+    async def epoch() -> int:
+        stores = open_stores(settings.data_dir, clock)
+        try:
+            account = await Accounts(stores.documents, clock).named("ada")
+            assert account is not None
+            return account.session_epoch
+        finally:
+            await stores.close()
+
+    assert asyncio.run(epoch()) == 1
+
+
+def test_the_first_start_makes_an_admin_whose_password_is_for_one_time(
+    run: Run, settings: Settings, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def first_and_second() -> tuple[str | None, str | None]:
+        stores = open_stores(settings.data_dir, clock)
+        try:
+            accounts = Accounts(stores.documents, clock)
+            made = await first_admin(accounts), await first_admin(accounts)
+            admin = await accounts.named("admin")
+            assert admin is not None
+            assert (admin.admin, admin.must_change) == (True, True)
+            return made
+        finally:
+            await stores.close()
+
+    password, again = asyncio.run(first_and_second())
+    assert again is None
+    assert password is not None
+    assert len(password) >= 16
+    assert run("user", "list") == 0
+    assert "one-time password" in capsys.readouterr().out
+    assert run("user", "passwd", "admin", "--password-stdin", typed=f"{PASSWORD}\n") == 0
+    assert verified(settings, clock, "admin", PASSWORD)
+    assert not verified(settings, clock, "admin", password)
 
 
 def test_a_rotation_makes_the_key_that_running_servers_will_sign_with(

@@ -131,14 +131,18 @@ async def test_a_broken_connection_is_resumed_from_where_it_was_with_a_new_nonce
     assert line.ears.connections == [True, False]
 
 
-async def test_a_hole_in_the_pushes_leads_to_a_resume_and_not_to_a_state_that_never_was(line: Line) -> None:
+async def test_a_hole_in_the_pushes_leads_to_a_snapshot_and_not_to_a_state_that_never_was(line: Line) -> None:
     first = await line.connected()
     first.say(snapshot(seq=3))
     first.say(Push(owner_epoch=1, seq=5, durable=True))
     second = await line.door.next_socket()
     hello = await second.heard()
     assert isinstance(hello, Hello)
-    assert hello.resume == Resume(owner_epoch=1, seq=3)
+    assert hello.resume is None
+    second.welcome()
+    second.say(snapshot(seq=5))
+    await line.settle()
+    assert line.link.mirror.resume == Resume(owner_epoch=1, seq=5)
 
 
 async def test_a_command_gets_its_own_reply(line: Line) -> None:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DISTRIBUTION: str = PROJECT["project"]["name"]
 PACKAGES: list[str] = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-PURE_PACKAGES = ("kernel", "catalog", "sessions", "connect")
+PURE_PACKAGES = ("kernel", "catalog", "sessions", "playlists", "connect")
 NOT_SHIPPED = ("scripts", "tests")
 
 EXPECTED_ROOT = Path(os.environ.get("SEGUE_EXPECTED_ROOT", ROOT))

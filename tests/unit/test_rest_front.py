@@ -13,7 +13,7 @@ from connect.frames import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK
 from kernel.errors import Code, Unavailable
 from kernel.units import Millis
 from serve.accounts import ACCOUNT_TRIES_BURST, ADDRESS_TRIES_BURST
-from serve.rest.http import BODY_BYTES_MAX
+from serve.rest.exchange import BODY_BYTES_MAX
 from serve.tokens import SCOPES
 from tests.support.clock import FakeClock
 from tests.support.hosting import ALBUM, TRACKS, TestDevice
@@ -73,7 +73,7 @@ async def test_a_token_can_ask_for_less() -> None:
         ({"grant_type": "password", "username": "Grace"}, "invalid_request"),
         ({"grant_type": "password", "password": "x"}, "invalid_request"),
         ({"username": "Grace", "password": "x"}, "invalid_request"),
-        (LOGIN | {"grant_type": "client_credentials"}, "unsupported_grant_type"),
+        (LOGIN | {"grant_type": "implicit"}, "unsupported_grant_type"),
         (LOGIN | {"scope": "streaming admin"}, "invalid_scope"),
         (LOGIN | {"password": "wrong horse"}, "invalid_grant"),
         (LOGIN | {"username": "nobody"}, "invalid_grant"),
@@ -218,7 +218,7 @@ async def test_connect_is_503_with_a_time_while_nobody_owns_the_user_and_works_o
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/nothing", "/v1/me/nothing", "/v1", "/v1/me/", "/api/nothing", "/nothing"]
+    "path", ["/v1/nothing", "/v1/me/nothing", "/v1", "/v1/me/player/", "/api/nothing", "/nothing"]
 )
 async def test_a_path_that_is_not_there_is_404_in_the_same_shape(path: str) -> None:
     async with running_rest() as rest:

@@ -7,6 +7,7 @@ import pytest
 
 from kernel.errors import Code, Rejected
 from serve.settings import LogFormat, LogLevel, Settings
+from storage.stores import StoreUrls
 
 
 def test_nothing_said_gives_a_server_on_this_machine_alone() -> None:
@@ -37,6 +38,9 @@ def test_every_setting_can_be_read_from_the_environment() -> None:
         "token_ttl_s": "600",
         "ticket_ttl_s": "30",
         "lease_s": "60",
+        "mongo_url": "mongodb://ann:secret@db.example/segue",
+        "redis_url": "rediss://cache.example",
+        "s3_url": "s3://music",
         "log_format": "JSON",
         "log_level": "debug",
     }
@@ -52,6 +56,9 @@ def test_every_setting_can_be_read_from_the_environment() -> None:
         token_ttl_s=600,
         ticket_ttl_s=30,
         lease_s=60,
+        mongo_url="mongodb://ann:secret@db.example/segue",
+        redis_url="rediss://cache.example",
+        s3_url="s3://music",
         log_format=LogFormat.JSON,
         log_level=LogLevel.DEBUG,
     )
@@ -95,6 +102,11 @@ def test_settings_go_to_other_processes_as_they_are() -> None:
         ("lease_s", "1.5"),
         ("token_ttl_s", "59"),
         ("ticket_ttl_s", "601"),
+        ("mongo_url", "db.example/segue"),
+        ("mongo_url", "http://db.example"),
+        ("mongo_url", "mongodb://"),
+        ("redis_url", "redis:6379"),
+        ("s3_url", "music"),
         ("log_format", "xml"),
         ("log_level", "loud"),
     ],
@@ -119,3 +131,16 @@ def test_ports_that_do_not_fit_are_refused_together() -> None:
 def test_a_setting_that_does_not_exist_is_refused() -> None:
     with pytest.raises(Rejected, match="there is no such setting"):
         Settings.read({}, http_prot=8000)
+
+
+def test_a_password_in_a_url_that_is_refused_is_not_said() -> None:
+    for field in ("mongo_url", "redis_url", "s3_url"):
+        with pytest.raises(Rejected) as refused:
+            Settings.read({}, **{field: "ftp://ann:hush/hush@db.example/segue"})
+        assert "hush" not in refused.value.message
+        assert "db.example" in refused.value.message
+
+
+def test_what_has_no_url_is_embedded() -> None:
+    assert Settings.read({}).store_urls == StoreUrls()
+    assert Settings.read({"SEGUE_REDIS_URL": "redis://a"}).store_urls == StoreUrls(redis="redis://a")

@@ -58,6 +58,8 @@ class Room(NamedTuple):
     remote: Remote
     kitchen: HeadlessDevice
     den: HeadlessDevice
+    answer: Callable[[httpx.Request], httpx.Response]
+    """What `/v1/connect` says."""
 
     async def until(self, condition: Callable[[PlayerState], bool]) -> PlayerState:
         return await self.remote.wait_for(condition, within_s=WITHIN_S)
@@ -91,7 +93,7 @@ async def room(request: pytest.FixtureRequest) -> AsyncIterator[Room]:
         async with Remote("http://server", api=api, subprotocols=(request.param,)) as remote:
             for name in ("Kitchen", "Den"):
                 await remote.wait_for_device(name, within_s=WITHIN_S)
-            yield Room(remote, *devices)
+            yield Room(remote, devices[0], devices[1], answer)
         for device, task in zip(devices, running, strict=True):
             await device.close()
             with suppress(asyncio.CancelledError):
@@ -186,3 +188,18 @@ async def test_a_remote_is_told_why_it_cannot_hand_over(room: Room) -> None:
         await room.remote.command(Transfer(device_id=room.remote.link.device.device_id))
     assert refused.value.code in {Code.DISALLOWED, Code.DEVICE_UNAVAILABLE, Code.BAD_REQUEST}
     assert room.remote.player.is_playing
+
+
+async def test_a_remote_in_passing_leaves_no_device_behind(room: Room) -> None:
+    async with Remote(
+        "http://server",
+        api=Api(
+            "http://server",
+            Credentials(access_token="t"),
+            transport=httpx.MockTransport(room.answer),
+        ),
+    ) as passing:
+        await room.remote.wait_for_device(passing.link.device.device_id, within_s=WITHIN_S)
+    async with asyncio.timeout(WITHIN_S):
+        while room.remote.mirror.device(passing.link.device.device_id) is not None:  # noqa: ASYNC110  # a frame
+            await asyncio.sleep(0.01)

@@ -1,6 +1,7 @@
 // Puts the parts together, once: link, engine, conductor, and the signals the pages read.
 
 import { deviceId, muted, setOwnVolume, volumePercent } from "./session/device";
+import { CommandFailed } from "./session/failure";
 import { Link } from "./session/link";
 import { applyPush, fromSnapshot, positionMs, resumeOf } from "./session/merge";
 import { Rest } from "./session/rest";
@@ -9,7 +10,13 @@ import { Conductor } from "./player/conductor";
 import { Engine } from "./player/engine";
 import { Fetcher } from "./player/fetcher";
 import { AudioGraph } from "./player/graph";
+import { errorText } from "./pages/words";
 import type { ServerFrame, SetVolume } from "./wire/frames";
+
+/** Missed pushes follow a welcome at once; what this device did meanwhile is told behind them. */
+const CAUGHT_UP_AFTER_MS = 250;
+/** Our word and the session's crossed on the way: the state that follows settles it, the listener need not know. */
+const CROSSED = new Set(["STALE_EPOCH", "STALE_ITEM", "NOT_ACTIVE", "RATE_LIMITED"]);
 
 export interface App {
   readonly rest: Rest;
@@ -32,7 +39,7 @@ export function createApp(): App {
       welcome: (frame) => {
         conductor.onWelcome();
         // What was missed follows, or a snapshot; a resume without anything missed has nothing to wait for.
-        if (frame.resumed) queueMicrotask(() => conductor.onCaughtUp());
+        if (frame.resumed) setTimeout(() => conductor.onCaughtUp(), CAUGHT_UP_AFTER_MS);
       },
       frame: (frame) => take(frame),
       resume: () => resumeOf(store.view.value),
@@ -74,7 +81,7 @@ export function createApp(): App {
         onSetVolume(frame);
         return;
       case "error":
-        store.toast(frame.error.message, true);
+        if (!CROSSED.has(frame.error.code)) store.toast(errorText(new CommandFailed(frame.error.code, frame.error.message)), true);
         return;
       default:
         conductor.onFrame(frame);
@@ -89,7 +96,7 @@ export function createApp(): App {
   rest.onSignedOut = () => {
     store.signedIn.value = false;
     link.close();
-    engine.stop();
+    conductor.reset();
     store.view.value = null;
   };
   store.signedIn.value = rest.signedIn;

@@ -3,6 +3,7 @@
 import { render } from "preact";
 import { createApp } from "./app";
 import { Library } from "./library/library";
+import { Saved } from "./library/saved";
 import { createPage, PageContext } from "./pages/context";
 import { Shell } from "./pages/shell";
 import "./style.css";
@@ -10,7 +11,7 @@ import "./style.css";
 const root = document.getElementById("page");
 if (root === null) throw new Error("index.html has no #page");
 const app = createApp();
-const page = createPage(app, new Library(app.rest));
+const page = createPage(app, new Library(app.rest), new Saved(app.rest));
 render(
   <PageContext.Provider value={page}>
     <Shell />

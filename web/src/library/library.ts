@@ -14,6 +14,32 @@ export interface Artist {
   name: string;
 }
 
+export interface FullArtist extends Artist {
+  uri: string;
+  images: readonly Image[];
+  genres: readonly string[];
+}
+
+export interface Show {
+  id: string;
+  uri: string;
+  name: string;
+  publisher: string;
+  images: readonly Image[];
+  total_episodes: number;
+}
+
+export interface Episode {
+  id: string;
+  uri: string;
+  name: string;
+  duration_ms: number;
+  images: readonly Image[];
+  is_playable?: boolean;
+  resume_point?: { fully_played: boolean; resume_position_ms: number };
+  show?: Show;
+}
+
 export interface Album {
   id: string;
   uri: string;
@@ -35,6 +61,8 @@ export interface Track {
   explicit?: boolean;
   is_playable?: boolean;
   album?: Album;
+  /** Of an episode, which has no album. */
+  images?: readonly Image[];
 }
 
 export interface FullAlbum extends Album {
@@ -131,15 +159,25 @@ export class Library {
     this.wanted = new Set();
     for (let i = 0; i < uris.length; i += IDS_PER_REQUEST) {
       const chunk = uris.slice(i, i + IDS_PER_REQUEST);
-      const ids = chunk.map((uri) => uri.split(":")[2] ?? "").filter((id) => id !== "");
       try {
-        const answer = await this.rest.get<{ tracks: readonly (Track | null)[] }>(`/v1/tracks?ids=${ids.join(",")}`);
-        this.keep(answer.tracks.filter((track) => track !== null));
+        this.keep([...(await this.fetch("track", chunk)), ...(await this.fetch("episode", chunk))]);
       } catch {
         // Asked again when it is shown the next time.
         for (const uri of chunk) this.asked.delete(uri);
       }
     }
+  }
+
+  private async fetch(kind: "track" | "episode", uris: readonly string[]): Promise<readonly Track[]> {
+    const ids = uris.filter((uri) => uri.split(":")[1] === kind).map((uri) => uri.split(":")[2]);
+    if (ids.length === 0) return [];
+    const answer = await this.rest.get<Record<string, readonly (Track | Episode | null)[]>>(`/v1/${kind}s?ids=${ids.join(",")}`);
+    return (answer[`${kind}s`] ?? []).flatMap((one) => (one === null ? [] : "artists" in one ? [one] : [episodeAsTrack(one)]));
+  }
+
+  /** What a listing brought along need not be asked for again. */
+  learn(tracks: readonly Track[]): void {
+    this.keep(tracks.filter((track) => track.album !== undefined));
   }
 
   private keep(tracks: readonly Track[]): void {
@@ -163,6 +201,18 @@ export function coverUrl(images: readonly Image[] | undefined, pixels: number): 
   if (images === undefined || images.length === 0) return null;
   const bySize = [...images].sort((a, b) => (a.width ?? 0) - (b.width ?? 0));
   return (bySize.find((image) => (image.width ?? 0) >= pixels) ?? bySize[bySize.length - 1])?.url ?? null;
+}
+
+/** For what shows tracks and episodes side by side. */
+export function episodeAsTrack(episode: Episode): Track {
+  const { id, uri, name, duration_ms, images, show } = episode;
+  const artists = show === undefined ? [] : [{ id: "", name: show.name }];
+  return { id, uri, name, duration_ms, images, artists, track_number: 0, disc_number: 1, is_playable: episode.is_playable ?? true };
+}
+
+/** Null for an episode, or while the track is not known. */
+export function albumOf(track: Track | undefined): Album | null {
+  return track?.album ?? null;
 }
 
 export function artistNames(artists: readonly Artist[] | undefined): string {

@@ -4,8 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import type { FullAlbum, Track } from "../library/library";
 import { artistNames, clockText, lengthText } from "../library/library";
 import { player, toast } from "../session/store";
-import { deviceId } from "../session/device";
-import { usePage } from "./context";
+import { hereIfNowhere, usePage } from "./context";
 import { Cover } from "./cover";
 import { Icon } from "./icons";
 import { albumsHref } from "./route";
@@ -51,10 +50,8 @@ function AlbumBody({ album }: { album: FullAlbum }) {
   const lengthMs = tracks.reduce((sum, track) => sum + track.duration_ms, 0);
   const hasDiscs = tracks.some((track) => track.disc_number > 1);
   const playFrom = (track?: Track): void => {
-    // Where nothing is active this device is the natural place to hear it.
-    const here = player.value?.active_device_id === null ? { device_id: deviceId } : {};
     const offset = track === undefined ? {} : { offset_uri: track.uri };
-    void run({ endpoint: "play", context_uri: album.uri, ...offset, ...here });
+    void run({ endpoint: "play", context_uri: album.uri, ...offset, ...hereIfNowhere() });
   };
   const enqueue = async (track: Track): Promise<void> => {
     if (await run({ endpoint: "add_to_queue", uris: [track.uri] })) toast(`“${track.name}” is in the queue.`);

@@ -28,13 +28,15 @@ export function Devices() {
   const nameOf = (id: string | null): string => devices.value.find((one) => one.device_id === id)?.name ?? "another device";
   // The one that sounds first, then this one, then by name, so that the list does not jump about.
   const rank = (device: Device): number => (device.is_active ? 0 : device.device_id === deviceId ? 1 : 2);
-  const listed = [...devices.value].sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name));
+  const sorted = [...devices.value].sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name));
+  const isThere = (device: Device): boolean => device.connection !== "offline" || device.is_active;
+  const away = sorted.filter((device) => !isThere(device));
   const gap = last === null ? null : gapText(last);
 
   return (
     <Panel name="devices" title="Devices">
       <ul class="devices">
-        {listed.map((device) => (
+        {sorted.filter(isThere).map((device) => (
           <DeviceRow key={device.device_id} device={device} isTarget={handoff?.to_device_id === device.device_id && UNDER_WAY.has(handoff.phase)} />
         ))}
       </ul>
@@ -52,6 +54,18 @@ export function Devices() {
           "Choose a device to hand the music over. It goes on where it is."
         )}
       </p>
+      {away.length > 0 && (
+        <details class="away">
+          <summary>
+            {away.length} switched off
+          </summary>
+          <ul class="devices">
+            {away.map((device) => (
+              <AwayRow key={device.device_id} device={device} />
+            ))}
+          </ul>
+        </details>
+      )}
     </Panel>
   );
 }
@@ -110,21 +124,38 @@ function DeviceRow({ device, isTarget }: { device: Device; isTarget: boolean }) 
   );
 }
 
+function AwayRow({ device }: { device: Device }) {
+  const { run } = usePage();
+  return (
+    <li class="device away-row">
+      <Icon name={SIGN[device.type]} size={20} />
+      <div class="row-text">
+        <span class="row-title">{device.name}</span>
+        <span class="quiet">Last seen {new Date(device.last_seen_at_ms).toLocaleString([], { dateStyle: "medium", timeStyle: "short" })}</span>
+      </div>
+      <button
+        type="button"
+        class="round minor"
+        aria-label={`Forget ${device.name}`}
+        title="Forget this device"
+        onClick={() => void run({ endpoint: "forget_device", device_id: device.device_id })}
+      >
+        <Icon name="close" size={16} />
+      </button>
+    </li>
+  );
+}
+
 function statusText(device: Device, isOwn: boolean, isTarget: boolean, reasons: readonly string[]): string {
   const own = isOwn ? "This device" : "";
-  const what = isTarget
-    ? "getting ready"
-    : device.connection === "grace"
-      ? "connection lost, waiting for it"
-      : device.is_active
-        ? player.value?.is_playing
-          ? "playing"
-          : "paused"
-        : reasons.length > 0
-          ? reasons.map(reasonText).join(", ")
-          : isOwn
-            ? ""
-            : "ready";
+  const what = ((): string => {
+    if (isTarget) return "getting ready";
+    if (device.connection === "grace") return "connection lost";
+    if (device.connection === "offline") return "switched off";
+    if (device.is_active) return player.value?.is_playing ? "playing" : "paused";
+    if (reasons.length > 0) return reasons.map(reasonText).join(", ");
+    return isOwn ? "" : "ready";
+  })();
   return capital([own, what].filter((part) => part !== "").join(" · "));
 }
 

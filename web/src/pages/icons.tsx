@@ -21,13 +21,27 @@ const PATHS = {
   edit: "M5 19l1-4L15.5 5.5l3 3L9 18zM13.5 7.5l3 3",
   here: "M12 20s6-5.5 6-10a6 6 0 0 0-12 0c0 4.5 6 10 6 10zM12 12.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5z",
   note: "M9 17.5V6l10-2v11.5M9 17.5a2.5 2.5 0 1 1-2.5-2.5A2.5 2.5 0 0 1 9 17.5zM19 15.5a2.5 2.5 0 1 1-2.5-2.5 2.5 2.5 0 0 1 2.5 2.5z",
+  more: "M5.5 12h.1M12 12h.1M18.4 12h.1",
+  grip: "M9 6.5h.1M9 12h.1M9 17.5h.1M15 6.5h.1M15 12h.1M15 17.5h.1",
+  up: "M5.5 14.5 12 8l6.5 6.5",
+  down: "M5.5 9.5 12 16l6.5-6.5",
+  playNext: "M4 6h16M4 11h9M4 16h7M15.5 19.5v-6M12.5 16.5h6",
+  heart: "M12 20s-7.5-4.6-7.5-10.2A4.3 4.3 0 0 1 12 7.2a4.3 4.3 0 0 1 7.5 2.6C19.5 15.4 12 20 12 20z",
+  search: "M10.5 17a6.5 6.5 0 1 0 0-13 6.5 6.5 0 0 0 0 13zM15.5 15.5 20 20",
+  settings: "M4 7h9M17 7h3M4 17h3M11 17h9M15 9.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM9 19.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5z",
+  person: "M12 11.5a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4.5 20.5c.6-4 3.6-6 7.5-6s6.9 2 7.5 6",
+  moon: "M19.5 14.5A8 8 0 0 1 9.5 4.5a8 8 0 1 0 10 10z",
+  speed: "M4.5 17.5a8.5 8.5 0 1 1 15 0M12 13.5l3.5-4.5",
+  check: "M5 12.5l4.5 4.5L19 7.5",
 } as const;
 
+const BOLD = new Set<IconName>(["more", "grip"]);
 const FILLED = new Set<IconName>(["play", "pause", "next", "previous"]);
 
 export type IconName = keyof typeof PATHS;
 
-export function Icon({ name, size = 20 }: { name: IconName; size?: number }) {
+/** `solid`: filled with the colour too, for a heart that beats. */
+export function Icon({ name, size = 20, solid = false }: { name: IconName; size?: number; solid?: boolean }) {
   const isFilled = FILLED.has(name);
   return (
     <svg
@@ -35,9 +49,9 @@ export function Icon({ name, size = 20 }: { name: IconName; size?: number }) {
       width={size}
       height={size}
       viewBox="0 0 24 24"
-      fill={isFilled ? "currentColor" : "none"}
+      fill={isFilled || solid ? "currentColor" : "none"}
       stroke={isFilled ? "none" : "currentColor"}
-      stroke-width="1.8"
+      stroke-width={BOLD.has(name) ? 3 : 1.8}
       stroke-linecap="round"
       stroke-linejoin="round"
       aria-hidden="true"

@@ -6,7 +6,7 @@ import type { Repeat } from "../wire/frames";
 import { deviceId, muted, setOwnVolume, volumePercent } from "../session/device";
 import { positionMs } from "../session/merge";
 import { activeDevice, isHere, needsGesture, playbackTrouble, player } from "../session/store";
-import { usePage } from "./context";
+import { hereIfNowhere, usePage } from "./context";
 import { Cover } from "./cover";
 import { Icon } from "./icons";
 import { albumHref } from "./route";
@@ -155,9 +155,7 @@ function PlayPause() {
 }
 
 export function playPauseCommand(): { endpoint: "pause" } | { endpoint: "resume"; device_id?: string } {
-  const state = player.value;
-  if (state?.is_playing) return { endpoint: "pause" };
-  return state?.active_device_id === null ? { endpoint: "resume", device_id: deviceId } : { endpoint: "resume" };
+  return player.value?.is_playing ? { endpoint: "pause" } : { endpoint: "resume", ...hereIfNowhere() };
 }
 
 function Position() {

@@ -1,8 +1,7 @@
 // Codes and states in a listener's words.
 
 import type { HandoffResult } from "../wire/frames";
-import { CommandFailed } from "../session/link";
-import { RestError } from "../session/rest";
+import { CommandFailed, RestError } from "../session/failure";
 
 const BY_CODE: Readonly<Record<string, string>> = {
   RATE_LIMITED: "That was too fast for the server. Try again in a moment.",
@@ -80,12 +79,12 @@ export function errorText(error: unknown): string {
   return "Something went wrong in this page.";
 }
 
-/** "3 ms gap", "2 ms overlap". */
+/** "3.1 ms gap", "2.0 ms overlap". */
 export function gapText(handoff: HandoffResult): string | null {
   const gap = handoff.gap_ms;
   if (gap === null || gap === undefined) return null;
   const rounded = Math.abs(gap) < 10 ? Math.abs(gap).toFixed(1) : String(Math.round(Math.abs(gap)));
-  return gap < 0 ? `${rounded} ms overlap` : `${rounded} ms gap`;
+  return gap < 0 && Number(rounded) > 0 ? `${rounded} ms overlap` : `${rounded} ms gap`;
 }
 
 function capital(text: string): string {

@@ -86,6 +86,7 @@ export class Conductor implements LeaseBook {
   /** `live`: a push that came as it happened; a snapshot may tell of a command given long ago. */
   onView(view: View, live: boolean): void {
     const { player } = view;
+    if (this.view !== null && this.view.player.session_id !== player.session_id) this.reset();
     if (live && this.view !== null && player.playhead_version > this.view.player.playhead_version) {
       const atMs = this.link.serverNowMs();
       this.ordered = { version: player.playhead_version, positionMs: player.position_as_of_timestamp, atMs };
@@ -94,6 +95,20 @@ export class Conductor implements LeaseBook {
     const acknowledged = this.advances.findIndex((one) => one.play_id === player.play_id);
     if (acknowledged >= 0) this.advances = this.advances.slice(acknowledged + 1);
     this.reconcile();
+  }
+
+  /** Another listener, another session: nothing of the old one counts. */
+  reset(): void {
+    this.handoff.reset();
+    this.engine.stop();
+    this.view = null;
+    this.ordered = null;
+    this.order = [];
+    this.leases.clear();
+    this.advances = [];
+    this.obeyedVersion = -1;
+    this.obeyedPlayId = null;
+    this.setBlocked(false);
   }
 
   onWelcome(): void {
@@ -220,7 +235,7 @@ export class Conductor implements LeaseBook {
   }
 
   private setSpeed(player: PlayerState): void {
-    this.engine.setPlaybackRate(player.track?.is_speech ? player.set_speed : 1, true);
+    this.engine.setPlaybackRate(player.track?.is_speech ? player.set_speed : 1);
   }
 
   /** Another device plays. When it took over from us, our sound ends at the instant the switch names, not before. */

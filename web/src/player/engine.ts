@@ -12,7 +12,7 @@ import type { AudioGraph } from "./graph";
 import { Lockstep } from "./lockstep";
 import type { Rendition } from "./manifest";
 import type { Placement } from "./timeline";
-import { bufferedAheadS, bytesOf, moved, place, segmentAt, segmentStartS } from "./timeline";
+import { bufferedAheadS, bytesOf, moved, place, segmentAt } from "./timeline";
 
 const AHEAD_S = 30;
 const BEHIND_S = 10;
@@ -124,13 +124,12 @@ export class Engine {
     const placement = this.tracks[0]?.placement;
     if (!placement) return 0;
     const { offsetS } = this.lockstep;
-    const flows = this.playing && !this.stalled;
-    const mediaS = !flows
-      ? this.element.currentTime
-      : offsetS !== null
-        ? offsetS + this.graph.contextTimeAt(performanceMs)
-        : this.element.currentTime -
-          (this.graph.outputLatencyS - (performanceMs - performance.now()) / 1000) * this.element.playbackRate;
+    let mediaS = this.element.currentTime;
+    if (this.playing && offsetS !== null) mediaS = offsetS + this.graph.contextTimeAt(performanceMs);
+    else if (this.playing && !this.stalled) {
+      const agoS = this.graph.outputLatencyS - (performanceMs - performance.now()) / 1000;
+      mediaS -= agoS * this.element.playbackRate;
+    }
     return Math.max(0, Math.min(mediaS, placement.endS) - placement.startS) * 1000;
   }
 
@@ -222,8 +221,11 @@ export class Engine {
     if (current === undefined) return;
     this.hasEnded = false;
     this.unscheduleLoudness();
-    if (current.rendition === null || current.placement === null || this.buffer === null) {
+    if (this.pendingMs !== null || current.rendition === null || current.placement === null || this.buffer === null) {
+      // It is being filled already; that goes to the new place instead.
       this.pendingMs = () => positionMs;
+      current.failed = false;
+      this.wake();
       return;
     }
     const { placement, rendition } = current;
@@ -248,10 +250,9 @@ export class Engine {
     this.applyPlay();
   }
 
-  /** For speech, and (silently) to bring a handoff's target into step. */
-  setPlaybackRate(rate: number, preservePitch: boolean): void {
+  /** For speech. */
+  setPlaybackRate(rate: number): void {
     this.setRate = rate;
-    if (this.element.preservesPitch !== preservePitch) this.element.preservesPitch = preservePitch;
     if (this.element.playbackRate !== rate) this.element.playbackRate = rate;
   }
 
@@ -286,7 +287,7 @@ export class Engine {
     clearInterval(this.timer);
     this.timer = 0;
     this.element.pause();
-    this.setPlaybackRate(1, true);
+    this.setPlaybackRate(1);
     void this.buffer?.remove(0, Number.POSITIVE_INFINITY).catch(() => undefined);
     if (was) this.events.changed();
   }
@@ -340,6 +341,7 @@ export class Engine {
   }
 
   private trackToFill(): Track | null {
+    if (this.pendingMs !== null && this.tracks[0]) return this.tracks[0].failed ? null : this.tracks[0];
     const open = this.tracks.find((track) => track.rendition === null || track.nextSegment < track.rendition.segments.length);
     if (open === undefined || open.failed) return null;
     if (this.pendingMs === null && this.bufferedMs > AHEAD_S * 1000) return null;
@@ -357,7 +359,10 @@ export class Engine {
       if (before === undefined) this.applyLoudness(track);
     }
     const isFirst = track === this.tracks[0];
-    if (isFirst && this.pendingMs !== null) track.nextSegment = segmentAt(rendition, this.pendingMs() / 1000);
+    if (isFirst && this.pendingMs !== null) {
+      const lastS = musicS(rendition) - 0.05;
+      track.nextSegment = segmentAt(rendition, Math.min(this.pendingMs() / 1000, lastS));
+    }
     const { placement } = track;
     const index = track.nextSegment;
     const range = bytesOf(rendition, index, track.init === null);
@@ -374,14 +379,14 @@ export class Engine {
     signal.throwIfAborted();
     this.initOf = track;
     track.nextSegment = index + 1;
-    if (isFirst && this.pendingMs !== null) this.land(track, rendition, placement);
+    if (isFirst && this.pendingMs !== null) this.land(index, rendition, placement);
   }
 
-  /** The first segment is there: go to the wanted place, which for a moving target may lie in the next one by now. */
-  private land(track: Track, rendition: Rendition, placement: Placement): void {
+  /** A segment is there: go to the wanted place, unless that moved out of this segment while it was fetched. */
+  private land(index: number, rendition: Rendition, placement: Placement): void {
     const positionS = Math.max(0, (this.pendingMs?.() ?? 0) / 1000);
     const within = Math.min(positionS, placement.endS - placement.startS - 0.05);
-    if (within >= segmentStartS(rendition, track.nextSegment) && track.nextSegment < rendition.segments.length) return;
+    if (segmentAt(rendition, within) !== index) return;
     this.pendingMs = null;
     this.element.currentTime = placement.startS + within;
     this.lastTimeS = -1;
@@ -518,6 +523,10 @@ export class Engine {
     this.start(lease, () => at, this.wanted);
     this.setNext(rest);
   }
+}
+
+function musicS(rendition: Rendition): number {
+  return rendition.pcmFrames / rendition.sampleRate;
 }
 
 function newTrack(lease: Lease): Track {

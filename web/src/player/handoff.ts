@@ -69,7 +69,8 @@ export class HandoffPart {
     const attempt = frame.attempt ?? 1;
     const part: Part = { id: frame.handoff_id, role: "target", attempt, alignment: null, readySent: false, switching: false, timers: [] };
     this.part = part;
-    if (!(await this.graph.resume())) {
+    // To be handed something paused it need not be able to sound yet.
+    if (frame.will_play && !(await this.graph.resume())) {
       if (this.part === part) this.part = null;
       this.link.send({ type: "refuse", handoff_id: frame.handoff_id, reason: "needs_gesture" });
       return;
@@ -77,7 +78,7 @@ export class HandoffPart {
     if (this.part !== part) return;
     const due = (): number => positionMs(this.playerOf(frame.lease.play_id) ?? frame.player, this.link.serverNowMs());
     this.graph.setSwitch(false);
-    this.engine.setPlaybackRate(1, true);
+    this.engine.setPlaybackRate(1);
     this.engine.start(frame.lease, due, frame.will_play);
     const lateInMs = frame.deadline_at_ms - this.link.serverNowMs();
     this.after(part, lateInMs + FORGOTTEN_AFTER_MS, () => this.giveUp());
@@ -181,6 +182,11 @@ export class HandoffPart {
     if (part.role === "target") this.engine.stop();
     this.graph.setSwitch(true);
     this.settled();
+  }
+
+  reset(): void {
+    this.forget();
+    this.epochAtLeast = 0;
   }
 
   private forget(): void {

@@ -50,13 +50,6 @@ function frameOf(segments: readonly Segment[], index: number): number {
   return segments[index]?.startFrame ?? Number.POSITIVE_INFINITY;
 }
 
-/** Seconds of music, from the start of the track, at which a segment begins to sound. */
-export function segmentStartS(rendition: Rendition, index: number): number {
-  const segment = rendition.segments[index];
-  if (segment === undefined) return rendition.pcmFrames / rendition.sampleRate;
-  return Math.max(0, (segment.startFrame - rendition.encoderDelay) / rendition.sampleRate);
-}
-
 export interface ByteRange {
   readonly from: number;
   /** Inclusive, as in a Range header. */

@@ -8,8 +8,8 @@ import { codecFor } from "../wire/codec";
 import { afterClose, backoffMs, STABLE_AFTER_MS, stoppedText } from "./backoff";
 import { ClockFilter, deviceNowMs } from "./clock";
 import { deviceInfo, randomId } from "./device";
+import { CommandFailed, RestError } from "./failure";
 import type { Rest } from "./rest";
-import { RestError } from "./rest";
 
 export const COMMAND_TIMEOUT_MS = 12_000;
 export const COMMANDS_WAITING_MAX = 32;
@@ -26,16 +26,6 @@ export type LinkStatus =
   | { readonly what: "online" }
   | { readonly what: "waiting"; readonly untilMs: number; readonly why: string }
   | { readonly what: "stopped"; readonly why: string };
-
-export class CommandFailed extends Error {
-  constructor(
-    readonly code: string,
-    message: string,
-    readonly details: Readonly<Record<string, unknown>> = {},
-  ) {
-    super(message);
-  }
-}
 
 export interface LinkEvents {
   status(status: LinkStatus): void;

@@ -1,6 +1,7 @@
 // The few things the page asks by HTTP: a token, where to connect, and the library.
 
 import type { Limits } from "../wire/frames";
+import { RestError } from "./failure";
 
 export interface Connect {
   url: string;
@@ -9,17 +10,6 @@ export interface Connect {
   subprotocols: readonly string[];
   owner_epoch: number;
   limits: Limits;
-}
-
-export class RestError extends Error {
-  constructor(
-    /** 0: the server was not reached. */
-    readonly status: number,
-    message: string,
-    readonly retryAfterMs: number | null,
-  ) {
-    super(message);
-  }
 }
 
 const TOKEN_KEY = "segue.token";

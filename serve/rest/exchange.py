@@ -8,9 +8,7 @@ import xxhash
 from starlette.requests import Request
 from starlette.responses import Response
 
-from catalog.markets import MARKETS
 from kernel.errors import TABLE, Code, Rejected, SegueError
-from kernel.ids import is_catalogue_id
 from serve.tokens import AccessClaims
 
 BODY_BYTES_MAX = 64 * 1024
@@ -93,65 +91,6 @@ async def body_of(request: Request, shape: type[T]) -> T | None:
         return msgspec.json.decode(data, type=shape)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Rejected(Code.BAD_REQUEST, f"body rejected: {error}") from None
-
-
-def integer(request: Request, name: str, *, low: int, high: int, default: int | None = None) -> int:
-    """A query parameter. Raises Rejected BAD_REQUEST; `default` None makes it required."""
-    text = request.query_params.get(name)
-    if text is None and default is not None:
-        return default
-    try:
-        value = int(text or "")
-    except ValueError:
-        raise Rejected(
-            Code.BAD_REQUEST, f"{name}={text!r} rejected: a whole number from {low} to {high} is needed"
-        ) from None
-    if not low <= value <= high:
-        raise Rejected(Code.BAD_REQUEST, f"{name}={value} rejected: it must be from {low} to {high}")
-    return value
-
-
-def required(request: Request, name: str) -> str:
-    text = request.query_params.get(name)
-    if not text:
-        raise Rejected(Code.BAD_REQUEST, f"{request.url.path} rejected: the parameter {name} is missing")
-    return text
-
-
-def ids(request: Request, *, most: int = PAGE_LIMIT_MAX) -> list[str]:
-    """The `ids` parameter. Raises Rejected BAD_REQUEST: missing, too many, or one that cannot be an id."""
-    found = [part.strip() for part in required(request, "ids").split(",") if part.strip()]
-    if not 1 <= len(found) <= most:
-        raise Rejected(Code.BAD_REQUEST, f"ids rejected: {len(found)} named, 1 to {most} are allowed")
-    return [checked_id(each) for each in found]
-
-
-def path_id(request: Request) -> str:
-    """The `{id}` of the path. Raises Rejected BAD_REQUEST when it cannot be an id."""
-    return checked_id(str(request.path_params["id"]))
-
-
-def checked_id(text: str) -> str:
-    if not is_catalogue_id(text):
-        raise Rejected(Code.BAD_REQUEST, f"id {text[:64]!r} rejected: it is not 22 letters and digits")
-    return text
-
-
-def market_of(request: Request, claims: AccessClaims) -> str:
-    """Whose market the answer is for: the listener's own, whatever `market` asks, as in the Web API.
-
-    Raises Rejected BAD_REQUEST when `market` is not a market.
-    """
-    asked = request.query_params.get("market")
-    if asked is not None and asked != "from_token" and asked not in MARKETS:
-        raise Rejected(Code.BAD_REQUEST, f"market={asked[:16]!r} rejected: it is no ISO 3166-1 country code")
-    return claims.country
-
-
-def offset_and_limit(request: Request, *, default: int = 20) -> tuple[int, int]:
-    """Where a page begins and how long it may be. Raises Rejected BAD_REQUEST."""
-    offset = integer(request, "offset", low=0, high=OFFSET_MAX, default=0)
-    return offset, integer(request, "limit", low=1, high=PAGE_LIMIT_MAX, default=default)
 
 
 def peer_address(request: Request, *, behind_proxy: bool) -> str:

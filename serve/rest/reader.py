@@ -1,0 +1,158 @@
+"""The catalogue as REST shows it: pieces of any kind by id or URI, with the listener's place in episodes."""
+
+from collections.abc import Sequence
+
+from msgspec import UNSET
+
+from catalog.model import Album, Track
+from kernel.errors import Code, Rejected
+from kernel.ids import AlbumId, TrackId, Uri, parse_uri
+from kernel.units import Clock, Millis
+from serve.rest.exchange import PAGE_LIMIT_MAX
+from serve.rest.objects import (
+    EpisodeObject,
+    Page,
+    ResumePoint,
+    SimplifiedEpisode,
+    SimplifiedTrack,
+    TrackObject,
+)
+from serve.rest.shapes import Resume, Shapes
+from serve.tokens import AccessClaims
+from storage.catalogue import Catalogue
+from storage.library import Library
+
+READ_POSITION = "user-read-playback-position"
+
+
+class CatalogueReader:
+    def __init__(self, catalogue: Catalogue, library: Library, shapes: Shapes, clock: Clock) -> None:
+        self.catalogue = catalogue
+        self.library = library
+        self.shapes = shapes
+        self._clock = clock
+
+    def now_ms(self) -> Millis:
+        return self._clock.now_ms()
+
+    def in_market(self, claims: AccessClaims) -> Shapes:
+        return self.shapes.in_market(claims.country)
+
+    # --- pieces -------------------------------------------------------------------------------------
+
+    async def track_objects(
+        self, wanted: Sequence[TrackId], claims: AccessClaims
+    ) -> list[TrackObject | None]:
+        """In the order asked, None where there is none."""
+        shapes = self.in_market(claims)
+        tracks = await self.catalogue.tracks(wanted)
+        albums = await self._albums_of(tracks)
+        return [
+            shapes.track(track, albums.get(track.album_id)) if track is not None else None for track in tracks
+        ]
+
+    async def episode_objects(
+        self, wanted: Sequence[TrackId], claims: AccessClaims
+    ) -> list[EpisodeObject | None]:
+        """In the order asked, None where there is no such episode."""
+        shapes = self.in_market(claims)
+        pieces = [
+            track if track is not None and track.is_episode else None
+            for track in await self.catalogue.tracks(wanted)
+        ]
+        shows = await self._albums_of(pieces)
+        resume = await self.resume_points(wanted, claims)
+        return [
+            shapes.episode(piece, shows.get(piece.album_id), where) if piece is not None else None
+            for piece, where in zip(pieces, resume, strict=True)
+        ]
+
+    async def piece_objects(
+        self, uris: Sequence[Uri], claims: AccessClaims
+    ) -> list[TrackObject | EpisodeObject | None]:
+        """Tracks and episodes by URI, in the order asked."""
+        wanted = [TrackId(found[1] if (found := parse_uri(each)) is not None else "") for each in uris]
+        episodes = {
+            track.track_id
+            for track in await self.catalogue.tracks(wanted)
+            if track is not None and track.is_episode
+        }
+        tracks = await self.track_objects(wanted, claims)
+        if not episodes:
+            return list(tracks)
+        spoken = await self.episode_objects(wanted, claims)
+        return [
+            episode if track is not None and track.id in episodes else track
+            for track, episode in zip(tracks, spoken, strict=True)
+        ]
+
+    async def resume_points(self, wanted: Sequence[TrackId], claims: AccessClaims) -> list[Resume]:
+        """Where the listener is in each; nothing at all without the scope for it."""
+        if READ_POSITION not in claims.scopes:
+            return [UNSET] * len(wanted)
+        found = await self.library.resume_points(claims.user_id, wanted)
+        return [
+            ResumePoint(fully_played=each.fully_played, resume_position_ms=each.position_ms)
+            if each is not None
+            else _NOT_BEGUN
+            for each in found
+        ]
+
+    async def _albums_of(self, pieces: Sequence[Track | None]) -> dict[AlbumId, Album | None]:
+        album_ids = list(dict.fromkeys(piece.album_id for piece in pieces if piece is not None))
+        return dict(zip(album_ids, await self.catalogue.albums(album_ids), strict=True))
+
+    # --- albums and shows ---------------------------------------------------------------------------
+
+    async def album(self, album_id: str) -> Album:
+        """Raises Rejected NOT_FOUND."""
+        [album] = await self.catalogue.albums([AlbumId(album_id)])
+        if album is None:
+            raise missing("album", album_id)
+        return album
+
+    async def show(self, show_id: str) -> Album:
+        """Raises Rejected NOT_FOUND, also for an album that is no show."""
+        [album] = await self.catalogue.albums([AlbumId(show_id)])
+        if album is None or not album.is_show:
+            raise missing("show", show_id)
+        return album
+
+    async def track_page(
+        self, album: Album, claims: AccessClaims, *, offset: int = 0, limit: int = PAGE_LIMIT_MAX
+    ) -> Page[SimplifiedTrack]:
+        shapes = self.in_market(claims)
+        tracks = await self.catalogue.tracks(album.track_ids[offset : offset + limit])
+        return shapes.page(
+            f"/v1/albums/{album.album_id}/tracks",
+            [shapes.simplified_track(track) for track in tracks if track is not None],
+            offset=offset,
+            limit=limit,
+            total=len(album.track_ids),
+        )
+
+    async def episode_page(
+        self, show: Album, claims: AccessClaims, *, offset: int = 0, limit: int = PAGE_LIMIT_MAX
+    ) -> Page[SimplifiedEpisode]:
+        shapes = self.in_market(claims)
+        wanted = show.track_ids[offset : offset + limit]
+        pieces = await self.catalogue.tracks(wanted)
+        resume = await self.resume_points(wanted, claims)
+        return shapes.page(
+            f"/v1/shows/{show.album_id}/episodes",
+            [
+                shapes.simplified_episode(piece, show, where)
+                for piece, where in zip(pieces, resume, strict=True)
+                if piece is not None
+            ],
+            offset=offset,
+            limit=limit,
+            total=len(show.track_ids),
+        )
+
+
+_NOT_BEGUN = ResumePoint(fully_played=False, resume_position_ms=Millis(0))
+
+
+def missing(kind: str, identifier: str) -> Rejected:
+    return Rejected(Code.NOT_FOUND, f"{kind} {identifier} asked for: there is none")
