@@ -60,7 +60,8 @@ class Spawned:
         await _asked(self.name, self._handle.start.remote(), START_DEADLINE_S)
 
     async def stop(self) -> None:
-        """Let it finish its work, then end it. A process that is gone already is no error."""
+        """Let it finish its work, then end it. A process that is gone already is no error, and its name is
+        free afterwards: Ray 2.60 keeps the name of an actor whose process was killed until it is told."""
         with suppress(Unavailable):
             await _asked(self.name, self._handle.stop.remote(), STOP_DEADLINE_S)
         ray.kill(self._handle)

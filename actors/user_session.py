@@ -109,7 +109,7 @@ class UserSession:
         self._lost = lost
         self._left = left
         self._volatile_replies: dict[CommandId, int] = {}
-        """The last volatile commands, and the place their reply named. Those of durable ones are in the log."""
+        """The last volatile commands, and the place their reply named; durable ones are in the session."""
         self._turn: Turn[Ask] = Turn(self._handle, poisoned=lost, turned_away=self._refuse)
         self._unwritten = False
         """The playhead moved since it was last written behind."""

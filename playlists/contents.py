@@ -119,7 +119,7 @@ class Contents:
         order: list[ItemId] = []
         items: dict[ItemId, Item] = {}
         for value in replica.items():
-            item = known.get(value.get("i")) if known and isinstance(value, dict) else None
+            item = known.get(ItemId(str(value.get("i")))) if known and isinstance(value, dict) else None
             if item is None or value_of(item) != value:
                 item = item_of(value)
             if item is None:

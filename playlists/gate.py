@@ -165,7 +165,9 @@ def _span(replica: Replica, update: bytes, lease: Lease) -> tuple[int, int] | No
     if start < end <= known:
         return None
     if start != known:
-        raise refused(Code.PEER_INVALID, f"it begins at operation {start}, due is {known}")
+        # No hole yet: what is due may still come, in an update that begins there.
+        text = f"push rejected: it begins at operation {start}, due is {known}"
+        raise Rejected(Code.PEER_INVALID, text, {"way_on": "resend", "due": known})
     if not 0 < end - start <= OPS_MAX:
         raise refused(Code.BAD_UPDATE, f"{end - start} operations, at most {OPS_MAX} are taken at once")
     return (start, end)

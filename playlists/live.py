@@ -154,7 +154,7 @@ class LivePlaylist:
             )
             return self._stage(draft, whole, author, lease.peer, fresh, now_ms)
         except Rejected:
-            if draft.replica.counter(lease.peer) != before or not _is_well(draft):
+            if not _is_untouched(draft, lease.peer, before):
                 self._draft = None
             raise
         except BaseException:
@@ -255,8 +255,8 @@ class LivePlaylist:
         return self.main.vv(), self.main.heads()
 
 
-def _is_well(draft: Draft) -> bool:
+def _is_untouched(draft: Draft, peer: Peer, before: int) -> bool:
     try:
-        return draft.replica.length() == len(draft.contents.order)
+        return draft.replica.counter(peer) == before and draft.replica.length() == len(draft.contents.order)
     except Broken:
         return False

@@ -324,10 +324,12 @@ class _Run:
     async def _publish(self) -> tuple[dict[TrackId, Track], int, int]:
         """Write whatever of the catalogue differs from what all sources amount to."""
         made = catalogue_of(self._shelf.sources.values())
+        # Listings of an older Segue lack rows: then everything is put again, which makes them.
+        again = not await self._catalogue.has_all_listings()
         differs = [
             (track, digest)
             for track_id, track in made.tracks.items()
-            if (digest := _digest(track)) != self._shelf.sources[made.shown_by[track_id]].published
+            if (digest := _digest(track)) != self._shelf.sources[made.shown_by[track_id]].published or again
         ]
         for at in range(0, len(differs), WRITE_BATCH):
             batch = differs[at : at + WRITE_BATCH]
@@ -345,21 +347,23 @@ class _Run:
             for source in published:
                 self._shelf.put(source)
             await write_sources(self._stores.documents, published)
-        await self._publish_albums(list(made.albums.values()))
-        await self._publish_artists(list(made.artists.values()))
+        await self._publish_albums(list(made.albums.values()), again=again)
+        await self._publish_artists(list(made.artists.values()), again=again)
+        await self._catalogue.mark_all_listings()
         return dict(made.tracks), len(made.albums), len(made.artists)
 
-    async def _publish_albums(self, albums: list[Album]) -> None:
+    async def _publish_albums(self, albums: list[Album], *, again: bool) -> None:
         made = {album.album_id: album for album in albums}
         stored = {album.album_id: album async for album in _all(self._catalogue.album_page)}
-        changed = [album for album_id, album in made.items() if stored.get(album_id) != album]
+        stored |= {show.album_id: show async for show in _all(self._catalogue.show_page)}
+        changed = [album for album_id, album in made.items() if again or stored.get(album_id) != album]
         await self._catalogue.put_albums(changed)
         await self._catalogue.delete_albums([album_id for album_id in stored if album_id not in made])
 
-    async def _publish_artists(self, artists: list[Artist]) -> None:
+    async def _publish_artists(self, artists: list[Artist], *, again: bool) -> None:
         made = {artist.artist_id: artist for artist in artists}
         stored = {artist.artist_id: artist async for artist in _all(self._catalogue.artist_page)}
-        changed = [artist for artist_id, artist in made.items() if stored.get(artist_id) != artist]
+        changed = [artist for artist_id, artist in made.items() if again or stored.get(artist_id) != artist]
         await self._catalogue.put_artists(changed)
         await self._catalogue.delete_artists([artist_id for artist_id in stored if artist_id not in made])
 

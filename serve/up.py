@@ -12,7 +12,7 @@ import secrets
 import signal
 import socket
 from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -115,9 +115,11 @@ async def _serve(settings: Settings, music: Path | None, clock: Clock) -> None:
 
 
 async def _stop(running: list[Spawned]) -> None:
-    async with asyncio.timeout(STOPPED_WITHIN_S):
-        await stop_api()
-        await asyncio.gather(*(process.stop() for process in running), return_exceptions=True)
+    # Whoever is not done by then ends with Ray.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(STOPPED_WITHIN_S):
+            await stop_api()
+            await asyncio.gather(*(process.stop() for process in running), return_exceptions=True)
 
 
 class _Stopped(Exception):
@@ -225,17 +227,18 @@ async def first_admin(accounts: Accounts) -> str | None:
 
 
 async def _demo_login(data_dir: Path, accounts: Accounts) -> str | None:
-    """The demo account's password: made once, kept beside the data for its owner alone.
+    """The demo account's password: made once, by chance, and kept beside the data for its owner alone.
 
-    None when this server does not run on the demo.
+    None when an operator has disabled the account.
     """
-    if not (data_dir / DEMO_FOLDER).is_dir():
+    account = await accounts.named(DEMO_USER)
+    if account is not None and account.disabled:
         return None
     path = data_dir / DEMO_LOGIN_FILE
     if path.exists():
         return path.read_text().strip()
     password = secrets.token_urlsafe(9)
-    if await accounts.named(DEMO_USER) is None:
+    if account is None:
         await accounts.add(DEMO_USER, password, plan=Plan.PREMIUM, country="US")
     else:
         await accounts.set_password(DEMO_USER, password)

@@ -27,6 +27,8 @@ REVISIONS_MAX = 1_000
 """Far more than there are writers, each of which leaves at most a few revisions behind for a moment."""
 PAGE_MAX = 500
 """Most items of one page; more are not an error, there is another page."""
+LISTINGS_VERSION = b"2"
+"""Raise it when items have rows that they did not have before."""
 GENRES_MAX = 500
 FOUND_MAX = 1_000
 """Rows of the index of words that one search looks at."""
@@ -121,7 +123,7 @@ class Catalogue:
             key = rows[0][0].partition("/")[0]
             found.append(key)
             after = f"{key}0"  # the character after the slash: behind every album of this genre
-        return found
+        return sorted(found)
 
     async def find_tracks(self, words: str) -> list[Track]:
         """Whose title and artists have a word beginning with each of `words`, in no particular order.
@@ -152,6 +154,16 @@ class Catalogue:
             if item is not None
             and all(any(has.startswith(word) for has in words_of(item)) for word in wanted)
         ]
+
+    async def has_all_listings(self) -> bool:
+        """False for a catalogue whose items were put by a Segue that knew fewer listings."""
+        [version] = await self._documents.get("catalogue_listings", ["version"])
+        return version == LISTINGS_VERSION
+
+    async def mark_all_listings(self) -> None:
+        """To be said when every item was put since `has_all_listings` was false."""
+        if not await self.has_all_listings():
+            await self._documents.put("catalogue_listings", [("version", LISTINGS_VERSION)])
 
     async def revision(self) -> int:
         """Grows whenever anything changes; 0 for a catalogue that was never written."""

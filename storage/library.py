@@ -34,6 +34,10 @@ SHELVES_CACHED_MAX = 64
 SHELVES_TTL_MS = Millis(60_000)
 PLAYS_READ_MAX = 5_000
 """Plays that top items are counted from."""
+PLAYS_KEPT_MS = Millis(400 * 24 * 3600 * 1000)
+"""A year, which is the longest that top items look back, and some."""
+PLAYS_FORGOTTEN_MAX = 20
+"""With each new play; so old ones go faster than new ones come."""
 _LATEST_MS = 10**15 - 1
 
 
@@ -120,17 +124,21 @@ class Library:
     # --- plays --------------------------------------------------------------------------------------
 
     async def note_play(self, user_id: UserId, play_id: PlayId, play: Play) -> None:
-        """Repeating it is safe: a play is known by its id and its time."""
-        key = f"{user_id}/{_LATEST_MS - play.played_at_ms:015d}/{play_id}"
+        """Repeating it is safe: a play is known by its id and its time. Plays grown too old go."""
+        key = f"{_played(user_id, play.played_at_ms)}/{play_id}"
         await self._documents.insert("plays", key, msgspec.msgpack.encode(play))
+        oldest = _played(user_id, Millis(max(0, self._clock.now_ms() - PLAYS_KEPT_MS)))
+        rows = await self._documents.scan(
+            "plays", prefix=f"{user_id}/", after=f"{oldest}~", limit=PLAYS_FORGOTTEN_MAX
+        )
+        await self._documents.delete("plays", [row for row, _ in rows])
 
     async def plays(
         self, user_id: UserId, *, limit: int, before_ms: Millis | None = None, after_ms: Millis | None = None
     ) -> list[Play]:
         """Newest first: those before `before_ms`, and those after `after_ms`."""
-        prefix = f"{user_id}/"
-        first = f"{prefix}{_LATEST_MS - before_ms:015d}~" if before_ms is not None else ""
-        rows = await self._documents.scan("plays", prefix=prefix, after=first, limit=limit)
+        first = f"{_played(user_id, before_ms)}~" if before_ms is not None else ""
+        rows = await self._documents.scan("plays", prefix=f"{user_id}/", after=first, limit=limit)
         found = [_decode_play(value) for _, value in rows]
         return [play for play in found if after_ms is None or play.played_at_ms > after_ms]
 
@@ -145,6 +153,11 @@ class Library:
         """In the order asked, None for what was never begun."""
         found = await self._documents.get("resume_points", [f"{user_id}/{each}" for each in ids])
         return [_decode_resume(value) if value is not None else None for value in found]
+
+
+def _played(user_id: UserId, at_ms: Millis) -> str:
+    """What begins the row of a play at that time; with `~` behind it, the earlier ones come after."""
+    return f"{user_id}/{_LATEST_MS - at_ms:015d}"
 
 
 _decode_play = msgspec.msgpack.Decoder(Play).decode

@@ -53,7 +53,8 @@ def page(
             f" form-action {targets}"
         ),
         "x-frame-options": "DENY",
-        "referrer-policy": "no-referrer",
+        # Not `no-referrer`: browsers then send our own forms with the origin `null`.
+        "referrer-policy": "same-origin",
         "cross-origin-opener-policy": "same-origin",
     }
     return Response(text, status_code=status, media_type="text/html", headers=headers)

@@ -137,7 +137,8 @@ class TokenEndpoint:
                 )
 
     async def _for_password(self, request: Request, form: Mapping[str, str]) -> TokenAnswer:
-        if "client_id" in form or "authorization" in request.headers:
+        # A Bearer there is an old token of the page or a device that logs in again.
+        if "client_id" in form or request.headers.get("authorization", "").lower().startswith("basic"):
             raise refused(UNAUTHORIZED_CLIENT, "token asked for: no client may ask for a user's password")
         username, password = needed(form, "username", "password")
         scopes = checked_scopes(form["scope"].split()) if form.get("scope") else SCOPES

@@ -68,7 +68,7 @@ class MongoDatabase:
                 serverSelectionTimeoutMS=FIND_SERVER_MS,
                 socketTimeoutMS=ANSWER_MS,
             )
-        except (ConfigurationError, InvalidURI) as fault:
+        except (ConfigurationError, InvalidURI, ValueError) as fault:
             # Not the URL: it may hold a password.
             raise Rejected(Code.BAD_REQUEST, f"MongoDB's URL rejected: {fault}") from None
         self._database: AsyncDatabase[Row] = self._client.get_default_database(DEFAULT_DATABASE).with_options(

@@ -14,10 +14,16 @@ import msgspec
 
 from storage.mongo.database import ROWS_AT_A_TIME, MongoDatabase, Row, insert
 from storage.ports import Append, LogRecord, Snapshot
+from storage.together import Together
 
 RECORDS = "records"
 SNAPSHOTS = "snapshots"
 SEQ_DIGITS = 12
+RECORDS_TOGETHER_MAX = 256
+"""Records of several callers that go in one insert; more only when one caller brings them."""
+RECORDS_WAITING_MAX = 16_384
+APPENDS_AT_ONCE = 4
+"""Inserts on their way at a time: few, so that what comes meanwhile goes together."""
 SEPARATOR, AFTER_SEPARATOR = "#", "$"
 """Between entity and place, and the character that follows it: together the range of one entity."""
 
@@ -25,10 +31,18 @@ SEPARATOR, AFTER_SEPARATOR = "#", "$"
 class MongoEntityLog:
     def __init__(self, database: MongoDatabase) -> None:
         self._database = database
+        self._appends = Together(
+            "MongoDB: append",
+            self._append,
+            items_max=RECORDS_TOGETHER_MAX,
+            waiting_max=RECORDS_WAITING_MAX,
+            requests_max=APPENDS_AT_ONCE,
+        )
 
     async def append(self, records: Sequence[LogRecord]) -> list[Append]:
-        if not records:
-            return []
+        return await self._appends.submit(records) if records else []
+
+    async def _append(self, records: Sequence[LogRecord]) -> list[Append]:
         async with self._database.call("append", RECORDS) as collection:
             there = await insert(collection, [_row(record) for record in records])
         held = await self._held([records[place] for place in there])

@@ -4,7 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -118,12 +118,37 @@ def test_the_music_plays_on_without_a_network_and_the_session_is_resumed(kitchen
     kitchen.wait_for("__segue.state().player.is_paused && !__segue.playing()")
 
 
-def test_a_second_tab_of_one_browser_takes_over_and_the_first_says_so(kitchen: Device) -> None:
+def test_two_tabs_of_one_browser_are_two_devices_and_the_music_stays_where_it_is(kitchen: Device) -> None:
+    kitchen.play_album()
+    second = Device(page=kitchen.page.context.new_page(), url=kitchen.url)
+    second.open()
+    second.wait_for("window.__segue?.status() === 'online' && __segue.state() !== null")
+    assert kitchen.ask("__segue.playing()") is True
+    assert second.ask("__segue.deviceId") != kitchen.ask("__segue.deviceId")
+    second.show("Devices")
+    second.page.get_by_role("button", name=re.compile("^Play on .*, tab 2$")).click()
+    second.wait_for("__segue.playing() && __segue.lastHandoff()?.gap_ms != null")
+    kitchen.wait_for("!__segue.playing()")
+    # A reload, and another tab in the place of one that was closed, are the devices that they were.
+    tab = second.ask("__segue.deviceId")
+    second.page.reload()
+    second.wait_for("window.__segue?.status() === 'online'")
+    assert second.ask("__segue.deviceId") == tab
+    second.page.close()
+    third = Device(page=kitchen.page.context.new_page(), url=kitchen.url)
+    third.open()
+    third.wait_for("window.__segue?.status() === 'online'")
+    assert third.ask("__segue.deviceId") == tab
+
+
+def test_a_device_that_was_replaced_says_so_and_can_take_over_again(kitchen: Device) -> None:
+    # A browser without locks cannot tell its tabs apart.
     second = kitchen.page.context.new_page()
+    second.add_init_script("Object.defineProperty(Navigator.prototype, 'locks', {}); delete Navigator.prototype.locks")
     second.goto(kitchen.url)
     expect(kitchen.page.get_by_role("alert")).to_contain_text("another tab")
     second.close()
-    kitchen.page.get_by_role("button", name="Use it here").click()
+    kitchen.page.get_by_role("button", name="Use this tab").click()
     kitchen.wait_for("__segue.status() === 'online'")
 
 
@@ -132,9 +157,9 @@ class Untouched:
 
     def __init__(self, browser: Browser, kitchen: Device) -> None:
         self.context = browser.new_context(viewport={"width": 1280, "height": 800})
-        token = kitchen.ask("localStorage.getItem('segue.token')")
         # Signed in by an earlier visit.
-        self.context.add_init_script(f"localStorage.setItem('segue.token', '{token}')")
+        self.context.add_cookies([cast(Any, each) for each in kitchen.page.context.cookies()])
+        self.context.add_init_script("localStorage.setItem('segue.signed_in', '1')")
         self.page = self.context.new_page()
         self._session = self.context.new_cdp_session(self.page)
         self.page.goto(kitchen.url)

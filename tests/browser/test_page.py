@@ -34,6 +34,7 @@ def test_a_listener_signs_in_sees_albums_with_their_covers_and_stays_signed_in(l
 def test_signing_out_leaves_nothing_behind(listen: Listen) -> None:
     device = listen()
     device.play_album()
+    device.page.get_by_role("link", name="Settings").click()
     device.page.get_by_role("button", name="Sign out").click()
     expect(device.page.get_by_label("User name")).to_be_visible()
     assert device.ask("__segue.playing()") is False

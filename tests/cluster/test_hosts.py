@@ -5,20 +5,22 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
+from msgspec.structs import replace
 
 from actors.clock import SystemClock
 from actors.cluster import NAMESPACE, RayHost, Spawned, actor_name, find_host, spawn
 from actors.shards import read_map, shard_of
 from catalog.model import Plan
-from connect.frames import CommandFrame, Push, Reply
+from connect.frames import CommandFrame, Push, Reply, Snapshot
 from kernel.errors import TABLE, Code, Unavailable
 from kernel.ids import CommandId, HostId, UserId
 from kernel.units import Millis
+from serve.directory import Directory
 from serve.host_process import HostProcess, host_id
 from serve.identity.withdrawals import Withdrawals
 from serve.keys import KeyRing
@@ -41,28 +43,26 @@ class Cluster:
         self.settings = settings
         self.stores = stores
         self._tokens = tokens
-        self.hosts: list[Spawned] = []
+        self.hosts: dict[int, Spawned] = {}
+        self._directory = Directory(stores.ownership, lambda record: find_host(record.host_id), SystemClock())
         self._commands = 0
 
     async def start(self, index: int) -> None:
-        async with asyncio.timeout(WITHIN_S):
-            while True:
-                try:
-                    host = spawn(actor_name(host_id(index)), HostProcess, self.settings, index)
-                    break
-                except ValueError:  # Ray has not noticed yet that the one of that name is dead
-                    await asyncio.sleep(0.05)
+        if index in self.hosts:
+            await self.hosts[index].stop()  # frees the name of one that is dead
+        host = spawn(actor_name(host_id(index)), HostProcess, self.settings, index)
+        self.hosts[index] = host
         await host.start()
-        self.hosts[index : index + 1] = [host]
 
     async def stop(self) -> None:
-        await asyncio.gather(*(host.stop() for host in self.hosts))
-        self.hosts = []
+        await asyncio.gather(*(host.stop() for host in self.hosts.values()))
+        self.hosts = {}
 
     def kill(self, index: int) -> None:
         """As the kernel does when memory runs out."""
         actor = ray.get_actor(actor_name(host_id(index)), namespace=NAMESPACE)
-        os.kill(ray.get(actor.__ray_call__.remote(lambda _: os.getpid())), signal.SIGKILL)
+        ask: Any = actor.__ray_call__  # Ray's stub takes it for a method of ours
+        os.kill(ray.get(ask.remote(lambda _: os.getpid())), signal.SIGKILL)
 
     async def owner(self, user_id: UserId) -> HostId:
         found = (await read_map(self.stores.ownership)).owner(shard_of(user_id))
@@ -71,8 +71,11 @@ class Cluster:
 
     async def user_of(self, index: int) -> UserId:
         """Somebody whom this host owns."""
-        names = (UserId(f"user-{number}") for number in range(100))
-        return next(name for name in [*names] if await self.owner(name) == host_id(index))
+        for number in range(100):
+            user_id = UserId(f"user-{number}")
+            if await self.owner(user_id) == host_id(index):
+                return user_id
+        raise AssertionError(f"{host_id(index)} owns nobody")
 
     async def device(self, user_id: UserId, device_id: str, *, nonce: str = "nonce-0001") -> Caller:
         owner = await self.owner(user_id)
@@ -99,7 +102,10 @@ class Cluster:
         frame = CommandFrame(
             command_id=CommandId(command_id or f"driver-{self._commands:04}"), command=command
         )
-        return await find_host(await self.owner(user_id)).command(user_id, frame, None)
+        return await self._directory.call(user_id, lambda host: host.command(user_id, frame, None))
+
+    async def look(self, user_id: UserId) -> Snapshot:
+        return await self._directory.call(user_id, lambda host: host.look(user_id))
 
 
 @asynccontextmanager
@@ -137,8 +143,8 @@ async def test_both_hosts_serve_their_own_users_and_send_others_away(cluster: Cl
                 push = await phone.socket.receive()
                 if isinstance(push, Push) and push.player and push.player.is_paused is True:
                     break
-        assert (await find_host(host_id(index)).look(user_id)).player.is_paused
-        other = find_host(host_id(1 - index))
+        assert (await cluster.look(user_id)).player.is_paused
+        other = RayHost(host_id(1 - index))
         with pytest.raises(Unavailable) as refused:
             await other.look(user_id)
         assert refused.value.code is Code.NOT_OWNER
@@ -158,14 +164,13 @@ async def test_a_stop_folds_everything_and_a_restart_has_it(
         await phone.command(Play(context_uri=ALBUM_URI))
         await phone.command(SeekTo(position_ms=Millis(4_000)))
         await phone.command(Pause())
-        before = (await find_host(host_id(0)).look(user_id)).player
+        before = (await cluster.look(user_id)).player
         await cluster.stop()
         assert await phone.socket.wait_closed() == TABLE[Code.GOING_AWAY].close
         shards = await read_map(cluster.stores.ownership)
         assert shards.owner(shard_of(user_id)) is None, "nobody is sent to a host that has stopped"
-        (tmp_path / "data" / "volatile.db").unlink()
         await asyncio.gather(*(cluster.start(index) for index in range(2)))
-        after = await find_host(host_id(0)).look(user_id)
+        after = await cluster.look(user_id)
         assert after.owner_epoch == 2
         assert after.player == before
         again = await cluster.device(user_id, "phone-001", nonce="nonce-0002")
@@ -200,12 +205,10 @@ async def test_nothing_acknowledged_is_lost_by_kill_9(cluster: Cluster) -> None:
     # The command that died with the host may have been written; its repeat is the one that says so.
     last = f"edit-{len(acknowledged):05}"
     assert (await cluster.command(user_id, AddToQueue(uris=(track_uri(0),)), last)).ok
-    player = (await find_host(host_id(1)).look(user_id)).player
+    player = (await cluster.look(user_id)).player
     queued = [item.uri for item in player.next_tracks if item.provider == "queue"]
     assert len(queued) == len(acknowledged) + 1
     assert queued[: len(acknowledged)] == acknowledged
     heir = await cluster.device(user_id, "phone-001", nonce="nonce-0002")
     assert (await heir.command(Pause())).ok
-    assert (await find_host(host_id(0)).look(await cluster.user_of(0))).owner_epoch == 1, (
-        "the other host went on"
-    )
+    assert (await cluster.look(await cluster.user_of(0))).owner_epoch == 1, "the other host went on"

@@ -77,6 +77,15 @@ async def test_of_racing_puts_one_is_kept_whole(stores: Stores) -> None:
     assert await stores.blobs.info("cover/1") == BlobInfo(size=len(kept), content_type="image/png")
 
 
+async def test_after_any_of_racing_puts_has_returned_the_bytes_never_change(stores: Stores) -> None:
+    async def put_and_read(number: int) -> bytes:
+        await stores.blobs.put("cover/1", bytes([number]) * 1_000, content_type="image/png")
+        return await read(stores, "cover/1")
+
+    seen = await asyncio.gather(*(put_and_read(number) for number in range(30)))
+    assert len(set(seen)) == 1
+
+
 async def test_what_is_not_there_has_no_info_and_cannot_be_read(stores: Stores) -> None:
     assert await stores.blobs.info("audio/missing") is None
     with pytest.raises(Rejected) as caught:

@@ -131,6 +131,19 @@ async def test_a_place_that_a_trim_has_emptied_cannot_be_taken_again(stores: Sto
     assert await stores.log.load("session/ann") == (snapshot(9), [record(10)])
 
 
+async def test_a_place_that_a_snapshot_holds_is_not_free_even_if_no_record_ever_had_it(
+    stores: Stores,
+) -> None:
+    await stores.log.append([record(1)])
+    await stores.log.put_snapshot(snapshot(4))
+    late = record(3, b"a stale writer's")
+    # The second time, too: the first has left nothing behind to be met as its own.
+    assert await stores.log.append([late]) == [TAKEN]
+    assert await stores.log.append([late]) == [TAKEN]
+    assert await stores.log.append([record(5)]) == [WRITTEN]
+    assert await stores.log.load("session/ann") == (snapshot(4), [record(5)])
+
+
 async def test_a_trim_leaves_other_entities_alone(stores: Stores) -> None:
     await stores.log.append([record(1, key="session/bob"), record(1), record(2)])
     await stores.log.put_snapshot(snapshot(1))

@@ -5,8 +5,10 @@ They use Loro without our adapter on purpose: they stand for a browser that runs
 
 from collections.abc import Callable
 from random import Random
+from struct import pack
 
 import loro
+import xxhash
 
 from kernel.ids import DeviceId, UserId, catalogue_id, uri
 from kernel.units import Millis
@@ -153,3 +155,9 @@ def seeded(count: int, rng: Random, *, by: str = "ada") -> LivePlaylist:
         record = push(live, editor, editor.edit(more))
         assert record is not None
     return live
+
+
+def with_checksum(update: bytes) -> bytes:
+    """The bytes with the checksum that fits them: xxh32 of what follows it, seeded with "LORO"."""
+    check = xxhash.xxh32(update[20:], seed=int.from_bytes(b"LORO", "little")).intdigest()
+    return update[:16] + pack("<I", check) + update[20:]

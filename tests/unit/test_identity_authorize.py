@@ -343,7 +343,7 @@ async def test_the_pages_cannot_be_framed_and_run_no_script() -> None:
             assert "script-src" not in policy
             assert "frame-ancestors 'none'" in policy
             assert page.headers["x-frame-options"] == "DENY"
-            assert page.headers["referrer-policy"] == "no-referrer"
+            assert page.headers["referrer-policy"] == "same-origin"
             assert page.headers["cache-control"] == "no-store"
             assert "<img" not in page.text
             assert "<script" not in page.text

@@ -181,6 +181,10 @@ async def test_no_client_may_ask_for_a_password() -> None:
         program = Program(rest, *await a_client(rest))
         form = {"grant_type": "password", "username": "Grace", "password": PASSWORD}
         assert refusal(await program.token(**form)) == (400, "unauthorized_client")
+        by_basic = await rest.client.post("/api/token", data=form, auth=("a", "b"))
+        assert refusal(by_basic) == (400, "unauthorized_client")
+        old = await rest.client.post("/api/token", data=form, headers={"authorization": "Bearer old"})
+        assert old.status_code == 200
 
 
 async def test_a_client_that_was_removed_is_over_and_its_tokens_too() -> None:

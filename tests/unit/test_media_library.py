@@ -223,3 +223,12 @@ def test_album_loudness_weighs_energy_by_duration() -> None:
     assert album_loudness([loud]) == (-10.0, -1.0)
     assert album_loudness([loud, quiet, silent])[0] == pytest.approx(-15.9, abs=0.05)
     assert album_loudness([silent]) == (None, None)
+
+
+def test_what_is_all_speech_is_a_show_of_episodes_and_one_spoken_piece_makes_none() -> None:
+    spoken = [named(rel, album="Hours", is_speech=True) for rel in ("a", "b")]
+    mixed = [named("c", album="Songs", is_speech=True), named("d", album="Songs")]
+    made = catalogue_of([*spoken, *mixed])
+    assert {album.title: album.is_show for album in made.albums.values()} == {"Hours": True, "Songs": False}
+    assert {track.title for track in made.tracks.values() if track.is_episode} == {"a", "b"}
+    assert {track.title for track in made.tracks.values() if track.is_speech} == {"a", "b", "c"}

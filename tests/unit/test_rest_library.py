@@ -10,7 +10,7 @@ from kernel.ids import PlayId, TrackId, UserId, catalogue_id, uri
 from kernel.units import Millis
 from serve.tokens import SCOPES
 from storage.catalogue import Catalogue
-from storage.library import Library
+from storage.library import PLAYS_KEPT_MS, Library
 from tests.support.clock import FakeClock
 from tests.support.hosting import ALBUM, TRACKS, track_uri
 from tests.support.rest import Rest, running_rest
@@ -233,6 +233,15 @@ async def test_top_items_are_what_was_heard_most_in_the_time_asked_for(rest: Res
     assert [each["id"] for each in short["items"]] == [TRACKS[0], TRACKS[2]]
     artists = await page(rest, "/v1/me/top/artists")
     assert [each["name"] for each in artists["items"]] == ["Ada"]
+
+
+async def test_plays_older_than_anybody_asks_for_are_forgotten(rest: Rest, clock: FakeClock) -> None:
+    await note(rest, clock, track_uri(0))
+    clock.advance(PLAYS_KEPT_MS)
+    await note(rest, clock, track_uri(1))
+    rows = await rest.stores.documents.scan("plays", limit=9)
+    assert len(rows) == 1
+    assert ids_of(await page(rest, "/v1/me/player/recently-played")) == [TRACKS[1]]
 
 
 # --- the store --------------------------------------------------------------------------------------

@@ -124,6 +124,8 @@ async def test_no_answer_is_outside_the_document(live: Live, mode: GenerationMod
         failures: list[str] = []
         with requests.Session() as session:
             for operation in operations(live):
+                if mode is GenerationMode.NEGATIVE and operation.tags == ["Not offered"]:
+                    continue  # nothing is forbidden: each request is refused alike
                 try:
                     send(live, operation, mode, session)
                 except Unsatisfiable:

@@ -4,6 +4,7 @@ import { deviceId, muted, setOwnVolume, volumePercent } from "./session/device";
 import { CommandFailed } from "./session/failure";
 import { Link } from "./session/link";
 import { applyPush, fromSnapshot, positionMs, resumeOf } from "./session/merge";
+import { normalise } from "./session/preferences";
 import { Rest } from "./session/rest";
 import * as store from "./session/store";
 import { Conductor } from "./player/conductor";
@@ -31,6 +32,7 @@ export function createApp(): App {
   const element = new Audio();
   const graph = new AudioGraph(element);
   graph.setVolume(volumePercent.value, muted.value);
+  graph.setNormalise(normalise.value);
 
   const link: Link = new Link(
     rest,
@@ -120,6 +122,7 @@ function exposeForTests({ link, engine, graph, conductor }: App): void {
     playing: () => engine.playing && !engine.buffering,
     bufferedMs: () => engine.bufferedMs,
     level: () => graph.level(),
+    loudness: () => graph.loudnessGain,
     due: () => (store.player.value ? positionMs(store.player.value, link.serverNowMs()) : 0),
     clock: () => link.clock.estimate,
     lastHandoff: () => store.player.value?.last_handoff ?? null,

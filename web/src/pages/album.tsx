@@ -2,13 +2,20 @@
 
 import { useEffect, useState } from "preact/hooks";
 import type { FullAlbum, Track } from "../library/library";
-import { artistNames, clockText, lengthText } from "../library/library";
+import { artistNames, lengthText } from "../library/library";
 import { player, toast } from "../session/store";
 import { hereIfNowhere, usePage } from "./context";
 import { Cover } from "./cover";
+import { Credits } from "./credits";
+import { Heart } from "./heart";
 import { Icon } from "./icons";
+import { Menu } from "./menu";
 import { albumsHref } from "./route";
+import { TrackRow } from "./track_row";
 import { errorText } from "./words";
+
+/** One command names no more. */
+const URIS_MAX = 100;
 
 export function AlbumPage({ id }: { id: string }) {
   const { library } = usePage();
@@ -53,10 +60,10 @@ function AlbumBody({ album }: { album: FullAlbum }) {
     const offset = track === undefined ? {} : { offset_uri: track.uri };
     void run({ endpoint: "play", context_uri: album.uri, ...offset, ...hereIfNowhere() });
   };
-  const enqueue = async (track: Track): Promise<void> => {
-    if (await run({ endpoint: "add_to_queue", uris: [track.uri] })) toast(`“${track.name}” is in the queue.`);
+  const enqueueAll = async (): Promise<void> => {
+    const uris = tracks.filter((track) => track.is_playable !== false).slice(0, URIS_MAX).map((track) => track.uri);
+    if (await run({ endpoint: "add_to_queue", uris })) toast(`“${album.name}” is in the queue.`);
   };
-  const current = player.value;
 
   return (
     <>
@@ -65,68 +72,41 @@ function AlbumBody({ album }: { album: FullAlbum }) {
         <div>
           <p class="eyebrow">Album</p>
           <h1 id="album-title">{album.name}</h1>
-          <p class="album-artist">{artistNames(album.artists)}</p>
+          <p class="album-artist">
+            <Credits artists={album.artists} />
+          </p>
           <p class="quiet">
             {[album.release_date.slice(0, 4), `${tracks.length} ${tracks.length === 1 ? "track" : "tracks"}`, lengthText(lengthMs)]
               .filter((part) => part !== "")
               .join(" · ")}
           </p>
-          <button type="button" class="primary" onClick={() => playFrom()}>
-            <Icon name="play" size={18} /> Play
-          </button>
+          <div class="head-actions">
+            <button type="button" class="primary" onClick={() => playFrom()}>
+              <Icon name="play" size={18} /> Play
+            </button>
+            <Heart uri={album.uri} name={album.name} size={22} />
+            <Menu label={`More for ${album.name}`} entries={[{ label: "Add to the queue", icon: "add", run: () => void enqueueAll() }]} />
+          </div>
         </div>
       </header>
       <ol class="tracks" aria-label="Tracks">
         {tracks.map((track, index) => {
-          const isCurrent = current?.track?.uri === track.uri;
           const startsDisc = hasDiscs && track.disc_number !== tracks[index - 1]?.disc_number;
+          const isOwn = artistNames(track.artists) === artistNames(album.artists);
           return (
-            <li key={track.id} class={isCurrent ? "current" : ""} aria-current={isCurrent ? "true" : undefined}>
+            <li key={track.id} class={player.value?.track?.uri === track.uri ? "current" : ""}>
               {startsDisc && <p class="disc">Disc {track.disc_number}</p>}
-              <div class="row">
-                <button
-                  type="button"
-                  class="row-main"
-                  aria-label={`Play ${track.name}`}
-                  disabled={track.is_playable === false}
-                  onClick={() => playFrom(track)}
-                >
-                  <span class="row-number">
-                    <span class="number">{isCurrent && current?.is_playing ? <Bars /> : track.track_number}</span>
-                    <Icon name="play" size={16} />
-                  </span>
-                  <span class="row-text">
-                    <span class="row-title">{track.name}</span>
-                    {artistNames(track.artists) !== artistNames(album.artists) && (
-                      <span class="quiet">{artistNames(track.artists)}</span>
-                    )}
-                  </span>
-                  <span class="quiet time">{clockText(track.duration_ms)}</span>
-                </button>
-                <button
-                  type="button"
-                  class="round"
-                  aria-label={`Add ${track.name} to the queue`}
-                  title="Add to the queue"
-                  onClick={() => void enqueue(track)}
-                >
-                  <Icon name="add" />
-                </button>
-              </div>
+              <TrackRow
+                track={track}
+                number={track.track_number}
+                isOnAlbumPage
+                onPlay={() => playFrom(track)}
+                {...(isOwn && { line: null })}
+              />
             </li>
           );
         })}
       </ol>
     </>
-  );
-}
-
-function Bars() {
-  return (
-    <span class="bars" role="img" aria-label="Playing">
-      <i />
-      <i />
-      <i />
-    </span>
   );
 }

@@ -98,11 +98,11 @@ function DeviceRow({ device, isTarget }: { device: Device; isTarget: boolean }) 
           <button
             type="button"
             class="small"
-            aria-label={`Play on ${device.name}`}
+            {...(!(asked || isTarget) && { "aria-label": `Play on ${device.name}` })}
             disabled={asked || isTarget || reasons.length > 0}
             onClick={() => void transfer()}
           >
-            {asked || isTarget ? "One moment…" : isOwn ? "Play here" : "Play there"}
+            {asked || isTarget ? "One moment…" : "Play"}
           </button>
         )}
       </div>

@@ -30,7 +30,7 @@ export function ConnectionBanner() {
       <div class="banner" role="alert">
         <span>{status.why}</span>
         <button type="button" onClick={() => app.link.open()}>
-          Use it here
+          Use this tab
         </button>
       </div>
     );

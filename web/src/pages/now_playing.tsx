@@ -1,15 +1,17 @@
 // The bar at the bottom: what plays, where in it we are, and everything one does to it.
 
 import { useEffect, useState } from "preact/hooks";
-import { artistNames, clockText } from "../library/library";
+import { clockText } from "../library/library";
 import type { Repeat } from "../wire/frames";
 import { deviceId, muted, setOwnVolume, volumePercent } from "../session/device";
 import { positionMs } from "../session/merge";
 import { activeDevice, isHere, needsGesture, playbackTrouble, player } from "../session/store";
 import { hereIfNowhere, usePage } from "./context";
 import { Cover } from "./cover";
+import { Credits } from "./credits";
+import { Heart } from "./heart";
 import { Icon } from "./icons";
-import { albumHref } from "./route";
+import { albumHref, nowHref, route } from "./route";
 import { Slider } from "./slider";
 import { reasonText } from "./words";
 import { openPanel, togglePanel } from "./panels";
@@ -26,7 +28,7 @@ export function NowPlaying() {
   const track = item === null ? undefined : library.track(item.uri);
 
   return (
-    <footer class="bar" aria-label="Player">
+    <footer class="bar" aria-label="Player" hidden={route.value.page === "now"}>
       {needsGesture.value && (
         <button type="button" class="gesture">
           <Icon name="play" size={18} /> Tap to let this device play
@@ -39,7 +41,9 @@ export function NowPlaying() {
       )}
       <div class="bar-body">
         <div class="bar-track">
-          <Cover images={track?.album?.images} pixels={56} />
+          <a class="bar-cover" href={nowHref} aria-label="Show what is playing, large" title="Show large">
+            <Cover images={track?.album?.images ?? track?.images} pixels={56} />
+          </a>
           <div class="bar-text">
             {item === null ? (
               <span class="quiet">Nothing is playing</span>
@@ -48,10 +52,13 @@ export function NowPlaying() {
                 <a class="bar-title" href={track?.album ? albumHref(track.album.id) : "#/"}>
                   {track?.name ?? "…"}
                 </a>
-                <span class="quiet">{artistNames(track?.artists)}</span>
+                <span class="quiet">
+                  <Credits artists={track?.artists} />
+                </span>
               </>
             )}
           </div>
+          {item !== null && track !== undefined && <Heart uri={item.uri} name={track.name} />}
         </div>
         <div class="bar-centre">
           <Transport />
@@ -68,7 +75,7 @@ export function NowPlaying() {
   );
 }
 
-function Transport() {
+export function Transport() {
   const { run } = usePage();
   const state = player.value;
   const item = state?.track ?? null;
@@ -158,7 +165,7 @@ export function playPauseCommand(): { endpoint: "pause" } | { endpoint: "resume"
   return player.value?.is_playing ? { endpoint: "pause" } : { endpoint: "resume", ...hereIfNowhere() };
 }
 
-function Position() {
+export function Position() {
   const { app, run } = usePage();
   const state = player.value;
   const [, setBeat] = useState(0);
@@ -222,7 +229,7 @@ export function useVolume(): (id: string, percent: number, isMuted?: boolean) =>
   };
 }
 
-function Volume() {
+export function Volume() {
   const setVolume = useVolume();
   const device = activeDevice.value;
   const here = device === null || device.device_id === deviceId;
@@ -256,7 +263,7 @@ function Volume() {
   );
 }
 
-function PanelButton({ panel, label }: { panel: "queue" | "devices"; label: string }) {
+export function PanelButton({ panel, label }: { panel: "queue" | "devices"; label: string }) {
   const isOpen = openPanel.value === panel;
   return (
     <button
@@ -274,7 +281,7 @@ function PanelButton({ panel, label }: { panel: "queue" | "devices"; label: stri
 }
 
 /** When the sound is somewhere else: where, so that nobody wonders about the silence. */
-function WhereStrip() {
+export function WhereStrip() {
   const device = activeDevice.value;
   if (device === null || isHere.value || (player.value?.track ?? null) === null) return null;
   return (

@@ -250,10 +250,10 @@ function Item({ item, isCurrent = false, isDragged = false, style = {}, moves = 
       <button
         type="button"
         class="item-main"
-        aria-label={isCurrent ? name : `Play ${name} now`}
         disabled={isCurrent}
         onClick={() => void run({ endpoint: "play_item", uid: item.uid })}
       >
+        {!isCurrent && <span class="unseen">Play now: </span>}
         <Cover images={track?.album?.images ?? track?.images} pixels={40} />
         <span class="row-text">
           <span class="row-title">{name}</span>

@@ -5,6 +5,8 @@
 //
 // A change is put on the audio clock, so that it happens at its sample no matter what the page is doing.
 
+/** Up to some 12 kHz: above that there is little to see. */
+const BAND_TOP_BIN = 512;
 const RAMP_S = 0.006;
 const VOLUME_TIME_CONSTANT_S = 0.015;
 /** A browser whose output clock strays further than this from its own context is not believed. */
@@ -17,6 +19,9 @@ export class AudioGraph {
   private readonly volume: GainNode;
   private readonly meter: AnalyserNode;
   private readonly meterData: Float32Array<ArrayBuffer>;
+  private readonly spectrumData: Uint8Array<ArrayBuffer>;
+  private normalise = true;
+  private gainDb = 0;
 
   constructor(element: HTMLAudioElement) {
     this.context = new AudioContext({ latencyHint: "playback" });
@@ -25,7 +30,9 @@ export class AudioGraph {
     this.volume = this.context.createGain();
     this.meter = this.context.createAnalyser();
     this.meter.fftSize = 2048;
+    this.meter.smoothingTimeConstant = 0.75;
     this.meterData = new Float32Array(this.meter.fftSize);
+    this.spectrumData = new Uint8Array(this.meter.frequencyBinCount);
     this.context
       .createMediaElementSource(element)
       .connect(this.loudness)
@@ -80,13 +87,21 @@ export class AudioGraph {
   }
 
   setLoudness(gainDb: number): void {
+    this.gainDb = gainDb;
     this.loudness.gain.cancelScheduledValues(0);
-    this.loudness.gain.setValueAtTime(amplitude(gainDb), this.context.currentTime);
+    this.loudness.gain.setValueAtTime(this.amplitudeOf(gainDb), this.context.currentTime);
+  }
+
+  /** Off: each track as loud as it was made. What plays changes at once. */
+  setNormalise(on: boolean): void {
+    this.normalise = on;
+    this.setLoudness(this.gainDb);
   }
 
   /** The next track's loudness from its first sample on. */
   scheduleLoudness(gainDb: number, contextTime: number): void {
-    this.loudness.gain.setValueAtTime(amplitude(gainDb), Math.max(contextTime, this.context.currentTime));
+    this.gainDb = gainDb;
+    this.loudness.gain.setValueAtTime(this.amplitudeOf(gainDb), Math.max(contextTime, this.context.currentTime));
   }
 
   setSwitch(open: boolean): void {
@@ -103,6 +118,25 @@ export class AudioGraph {
     gain.setValueAtTime(open ? 0 : 1, at - RAMP_S / 2 > this.context.currentTime ? at - RAMP_S / 2 : at);
     gain.linearRampToValueAtTime(open ? 1 : 0, at + RAMP_S / 2);
     return at;
+  }
+
+  private amplitudeOf(gainDb: number): number {
+    return this.normalise ? amplitude(gainDb) : 1;
+  }
+
+  /** How much there is in each of `count` bands now, low to high, 0 to 1. Bands widen upwards, as hearing does. */
+  bands(count: number): number[] {
+    this.meter.getByteFrequencyData(this.spectrumData);
+    const edge = (band: number): number => Math.round(2 * (BAND_TOP_BIN / 2) ** (band / count));
+    return Array.from({ length: count }, (_, band) => {
+      const bins = this.spectrumData.subarray(edge(band), Math.max(edge(band) + 1, edge(band + 1)));
+      return bins.reduce((most, bin) => Math.max(most, bin), 0) / 255;
+    });
+  }
+
+  /** What the current track is multiplied by to be as loud as the others. */
+  get loudnessGain(): number {
+    return this.loudness.gain.value;
   }
 
   /** Root mean square of what leaves the graph now. */

@@ -31,7 +31,7 @@ export function stoppedText(code: number, reason: string): string {
     case UNAUTHORIZED:
       return "The server no longer accepts this login. Please sign in again.";
     case 4504:
-      return "Segue is open in another tab of this browser, and that one has taken over.";
+      return "Segue was opened in another tab of this browser, and that tab is in charge now. Music here has stopped.";
     default:
       return `The server ended the connection${reason ? `: ${reason}` : ""}.`;
   }

@@ -1,7 +1,8 @@
-// What this browser is called and how loud it is: made once, kept in its local storage.
+// What this browser, or this tab of it, is called and how loud it is: made once, kept in its local storage.
 
 import { signal } from "@preact/signals";
 import type { DeviceInfo } from "../wire/frames";
+import { bitrateKbpsMax } from "./preferences";
 
 const ID_KEY = "segue.device_id";
 const NAME_KEY = "segue.device_name";
@@ -9,16 +10,26 @@ const VOLUME_KEY = "segue.volume_percent";
 const NAME_MAX = 64;
 const BUFFER_MS = 30_000;
 
-export const deviceId = kept(ID_KEY, () => `web-${randomId(16)}`);
-export const deviceName = signal(kept(NAME_KEY, () => nameOf(navigator.userAgent)));
+/** Set before anything connects, and not changed after that. */
+export let deviceId = "";
+export const deviceName = signal("");
+let nameKey = NAME_KEY;
 export const volumePercent = signal(clampPercent(Number(kept(VOLUME_KEY, () => "70"))));
 export const muted = signal(false);
+
+/** `place`: 1 for the first tab of this browser, which is the browser itself (tab.ts). */
+export function becomeTab(place: number): void {
+  const own = (key: string): string => (place === 1 ? key : `${key}.${place}`);
+  nameKey = own(NAME_KEY);
+  deviceId = kept(own(ID_KEY), () => `web-${randomId(16)}`);
+  deviceName.value = kept(nameKey, () => nameOf(navigator.userAgent) + (place === 1 ? "" : `, tab ${place}`));
+}
 
 export function rename(name: string): void {
   const trimmed = name.trim().slice(0, NAME_MAX);
   if (trimmed === "") return;
   deviceName.value = trimmed;
-  localStorage.setItem(NAME_KEY, trimmed);
+  localStorage.setItem(nameKey, trimmed);
 }
 
 export function setOwnVolume(percent: number, isMuted: boolean): void {
@@ -39,6 +50,7 @@ export function deviceInfo(): DeviceInfo {
       gapless: true,
       volume_steps: 100,
       codecs: ["aac"],
+      bitrate_kbps_max: bitrateKbpsMax.value,
       buffer_ms: BUFFER_MS,
     },
     volume_percent: volumePercent.value,

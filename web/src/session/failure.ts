@@ -1,4 +1,5 @@
-// The two ways in which a request of the page fails: a command that the session refused, and a REST answer.
+// The ways in which a request of the page fails: a command that the session refused, a REST answer, and a login that
+// needs something more.
 
 export class CommandFailed extends Error {
   constructor(
@@ -20,3 +21,6 @@ export class RestError extends Error {
     super(message);
   }
 }
+
+/** The password was right, but for one time: a new one has to come with it. */
+export class MustChangePassword extends Error {}

@@ -106,6 +106,13 @@ export class Link {
     this.connectSoon(backoffMs(this.attempt++, Math.random), "catching up");
   }
 
+  /** Say hello anew at once: what this device can or wants has changed. */
+  renewHello(): void {
+    if (!this.running || !this.welcomed) return;
+    this.leave();
+    this.connectSoon(0, "");
+  }
+
   drop(): void {
     this.held = true;
     this.leave();

@@ -29,8 +29,9 @@ export interface Toast {
   readonly isError: boolean;
 }
 
-const TOASTS_MAX = 3;
-const TOAST_MS = 6_000;
+const TOASTS_MAX = 2;
+/** What went well needs less time to be read than what did not. */
+const TOAST_MS = { news: 3_500, error: 7_000 } as const;
 let nextToast = 1;
 export const toasts = signal<readonly Toast[]>([]);
 
@@ -38,7 +39,7 @@ export function toast(text: string, isError = false): void {
   const id = nextToast++;
   // The same words twice at once help nobody.
   toasts.value = [...toasts.value.filter((one) => one.text !== text), { id, text, isError }].slice(-TOASTS_MAX);
-  setTimeout(() => dismiss(id), TOAST_MS);
+  setTimeout(() => dismiss(id), isError ? TOAST_MS.error : TOAST_MS.news);
 }
 
 export function dismiss(id: number): void {
