@@ -253,6 +253,13 @@ class Listener:
             for push in missed:
                 peer.send(push)
             peer.send(self._newest())
+        log.info(
+            "connection_opened",
+            user_id=self.user_id,
+            device_id=peer.device_id,
+            encoding=peer.encoding.value,
+            resumed=missed is not None,
+        )
         self._handoffs.connected(peer.device_id)
         if peer.device_id == self.session.session.active_device_id:
             self._send_media(anew=True)
@@ -260,6 +267,12 @@ class Listener:
 
     def leave(self, peer: Peer) -> None:
         """The socket of a peer that had joined has ended."""
+        log.info(
+            "connection_closed",
+            user_id=self.user_id,
+            device_id=peer.device_id,
+            said_goodbye=peer.said_goodbye,
+        )
         if self._dropped:
             return
         if self._audience.peers.get(peer.device_id) is peer:

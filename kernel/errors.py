@@ -108,13 +108,17 @@ TABLE: Mapping[Code, Meaning] = {
     Code.LEASE_INVALID: Meaning(403, None, False, "the stream lease is malformed or its signature is wrong"),
     Code.LEASE_EXPIRED: Meaning(410, None, False, "the stream lease has run out; renew it on the socket"),
     Code.LEASE_FOREIGN: Meaning(403, None, False, "the stream lease is for something else"),
-    Code.LEASE_REVOKED: Meaning(403, None, False, "the lease belongs to a device that is no longer active"),
+    Code.LEASE_REVOKED: Meaning(403, None, False, "the lease is of a device that is no longer active"),
     Code.BAD_UPDATE: Meaning(400, None, False, "the update cannot be read, or is no edit of a playlist"),
-    Code.PEER_INVALID: Meaning(409, None, False, "not the next update of a peer lent to you; take a new lease"),
+    Code.PEER_INVALID: Meaning(
+        409, None, False, "not the next update of a peer lent to you; take a new lease"
+    ),
     Code.STALE_DOC: Meaning(409, None, False, "the playlist changed under the edit; read it, make it again"),
     Code.PLAYLIST_FULL: Meaning(409, None, False, "the playlist holds as many items as it may"),
-    Code.INVITE_EXPIRED: Meaning(410, None, False, "the invite has run out or was used up; ask for a new one"),
-    Code.TOO_MANY_CONNECTIONS: Meaning(503, 4001, True, "the host or user holds as many sockets as it may"),
+    Code.INVITE_EXPIRED: Meaning(
+        410, None, False, "the invite has run out or was used up; ask for a new one"
+    ),
+    Code.TOO_MANY_CONNECTIONS: Meaning(503, 4001, True, "the host or user has as many sockets as it may"),
     Code.REPLACED: Meaning(409, 4504, False, "the same device id connected again; the newer socket wins"),
     Code.TIMEOUT: Meaning(504, 4002, True, "no answer within the deadline; the outcome is unknown"),
     Code.STORE_UNAVAILABLE: Meaning(503, None, True, "the store did not answer; nothing was acknowledged"),

@@ -102,9 +102,7 @@ def view_at(live: LivePlaylist, heads: bytes) -> PlaylistView:
     try:
         return Contents.read(live.main.fork_at(Heads(heads))).view()
     except BadUpdate:
-        raise Rejected(
-            Code.NOT_FOUND, "history rejected: that version is no longer in the document"
-        ) from None
+        raise Rejected(Code.NOT_FOUND, "history rejected: that version is gone") from None
 
 
 def undo(live: LivePlaylist, history: History, seq: int, *, by: UserId) -> list[OwnIntent]:
@@ -129,8 +127,11 @@ def restore(live: LivePlaylist, history: History, seq: int, *, by: UserId) -> li
 
 
 def rebased(base: PlaylistView, local: PlaylistView, now: PlaylistView, *, by: UserId) -> list[Intent]:
-    """Edits made on `base` that led to `local`, as intents for the list as it is `now`: another epoch, or a
-    client that forgot its operations after a refusal. Never a raw merge: the histories have nothing in common."""
+    """Edits made on `base` that led to `local`, as intents for the list as it is `now`.
+
+    For another epoch, and for a client that forgot its operations after a refusal. Never a raw merge: the
+    histories have nothing in common.
+    """
     steps = changes(base, local)
     return [
         intent

@@ -130,7 +130,8 @@ class LivePlaylist:
     ) -> Record | None:
         """The record to write, or None when the document had all of it already: then acknowledge again.
 
-        Raises Rejected with a code and `way_on`; nothing of the push remains anywhere.
+        The updates have passed `screen` in a process that may die. Raises Rejected with a code and `way_on`;
+        nothing of the push remains anywhere.
         """
         if author.role < Role.CONTRIBUTOR:
             raise Rejected(Code.FORBIDDEN, "push rejected: your role may look, not edit", {"way_on": "none"})

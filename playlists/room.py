@@ -70,8 +70,8 @@ class Nack(msgspec.Struct, frozen=True, kw_only=True):
     code: Code
     message: str
     way_on: str
-    """new_lease: forget the unacknowledged operations and open again; resend: export again from operation `due`;
-    retry: the same bytes later; none."""
+    """new_lease: forget the unacknowledged operations and open again; resend: export again from operation
+    `due`; retry: the same bytes later; none."""
     at_op: int | None = None
     due: int | None = None
     retry_after_ms: Millis | None = None

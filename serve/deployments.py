@@ -11,6 +11,7 @@ within two seconds.
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 from starlette.applications import Starlette
@@ -143,5 +144,8 @@ async def stop_api() -> None:
 
 def _stop() -> None:
     from ray import serve as ray_serve
+    from ray.serve.exceptions import RayServeException
 
-    ray_serve.delete(APPLICATION)
+    # None was started, or it is gone already.
+    with suppress(RayServeException):
+        ray_serve.delete(APPLICATION)

@@ -15,6 +15,7 @@ from actors.shards import claim_desired
 from connect.frames import CommandFrame, Limits, Reply, Snapshot
 from kernel.errors import Unavailable
 from kernel.ids import DeviceId, HostId, UserId
+from serve.host_metrics import HostMetrics
 from serve.identity.withdrawals import Withdrawals
 from serve.keys import KeyRing, Purpose
 from serve.logs import set_up
@@ -42,6 +43,7 @@ class HostProcess:
         self._settings = settings
         self._index = index
         self._clock = SystemClock()
+        self._metrics = HostMetrics()
         self._stores: Stores
         self._keys: KeyRing
         self._withdrawals: Withdrawals
@@ -76,6 +78,7 @@ class HostProcess:
             verify_ticket=Tokens(self._keys, self._clock, settings, self._withdrawals).verify_ticket,
             edge_url=settings.edge_url,
             limits=Limits(lease_s=settings.lease_s),
+            measured=self._metrics.measured,
         )
         self._host.start()
         self._withdrawals.on_news(self._end_withdrawn)
@@ -85,6 +88,7 @@ class HostProcess:
             bind_host=settings.bind_host,
             port=settings.host_port(self._index),
             allowed_origins=settings.allowed_origins,
+            metrics=lambda: self._metrics.text(self._host.statistics()),
         )
         self._heart = asyncio.get_running_loop().create_task(self._beat_forever())
 

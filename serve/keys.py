@@ -208,7 +208,7 @@ class KeyRing:
         )
         # False means that somebody else made this generation: then theirs is the one.
         if await self._documents.insert(COLLECTION, _doc_id(purpose, key.kid), _encode(key)):
-            _log.info("key made", kid=key.kid)
+            _log.debug("key made", kid=key.kid)
 
 
 def _generation(purpose: Purpose, kid: str) -> int | None:

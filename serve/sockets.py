@@ -5,10 +5,11 @@ a task for each connection: the devices' own are what presence goes by, and who 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 
 import structlog
+from prometheus_client import CONTENT_TYPE_LATEST
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -48,9 +49,17 @@ class SocketTransport:
 
 
 async def serve_sockets(
-    host: EntityHost, *, bind_host: str, port: int, allowed_origins: Sequence[str]
+    host: EntityHost,
+    *,
+    bind_host: str,
+    port: int,
+    allowed_origins: Sequence[str],
+    metrics: Callable[[], bytes] | None = None,
 ) -> Server:
-    """Listen until the returned server is closed. Raises OSError when the port is taken."""
+    """Listen until the returned server is closed; `metrics` answers `GET /metrics`.
+
+    Raises OSError when the port is taken.
+    """
 
     async def handle(connection: ServerConnection) -> None:
         encoding = ENCODINGS[str(connection.subprotocol)]
@@ -78,6 +87,14 @@ async def serve_sockets(
         found = negotiate(tuple(offered))
         return Subprotocol(found[0]) if found else None
 
+    def answer_metrics(connection: ServerConnection, request: Request) -> Response | None:
+        if metrics is None or request.path != "/metrics":
+            return None
+        response = connection.respond(HTTPStatus.OK, metrics().decode())
+        del response.headers["content-type"]
+        response.headers["content-type"] = CONTENT_TYPE_LATEST
+        return response
+
     def refuse_without_subprotocol(
         connection: ServerConnection, request: Request, response: Response
     ) -> Response | None:
@@ -94,6 +111,7 @@ async def serve_sockets(
         port,
         subprotocols=[Subprotocol(name) for name in ENCODINGS],
         select_subprotocol=select,
+        process_request=answer_metrics,
         process_response=refuse_without_subprotocol,
         origins=[*map(Origin, allowed_origins), None],
         compression=None,

@@ -42,7 +42,7 @@ ONE_TIME_BYTES = 12
 LOCK_FILE = "in-use"
 STOPPED_WITHIN_S = 30.0
 
-console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def register(subparsers: Any) -> None:

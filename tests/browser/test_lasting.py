@@ -82,7 +82,8 @@ def test_the_shell_loads_without_a_server_and_says_so(device: Device, forgetful:
             || /assets|icon|manifest/.test(one.name)).map((one) => one.encodedBodySize)"""
     )
     assert 0 < sum(sizes) < FIRST_LOAD_BYTES_MAX
-    assert device.ask("navigator.serviceWorker.ready.then(({ active }) => active.scriptURL)").endswith("/sw.js")
+    worker = device.ask("navigator.serviceWorker.ready.then(({ active }) => active.scriptURL)")
+    assert worker == f"{device.url}/sw.js"
     manifest = device.ask("fetch('/manifest.json').then((answer) => answer.json())")
     for icon in manifest["icons"]:
         assert device.ask(f"fetch('{icon['src']}').then((answer) => answer.status)") == 200

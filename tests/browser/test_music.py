@@ -103,7 +103,7 @@ def test_settings_reach_the_session_and_the_sound(listen: Listen) -> None:
     field.press("Enter")
     device.wait_for(f"{device.ask_own}?.name === 'Larder'")
     page.reload()
-    device.wait_for("__segue.status() === 'online'")
+    device.wait_for("window.__segue?.status() === 'online'")
     expect(page.get_by_label("Sparing")).to_be_checked()
     expect(page.get_by_role("switch", name="Equal loudness")).not_to_be_checked()
 

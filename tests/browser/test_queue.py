@@ -1,4 +1,4 @@
-"""The listener's own queue in the page: put into another order by pointer and by keyboard, added to in front."""
+"""The listener's own queue in the page: put into another order by pointer and by keyboard."""
 
 import re
 from collections.abc import Callable
@@ -27,7 +27,8 @@ def device(listen: Listen) -> Device:
 def test_a_track_is_dragged_to_another_place_and_back_by_undo(device: Device) -> None:
     first = grip(device, "Tide Going Out").bounding_box()
     last = grip(device, "Harbour Waltz").bounding_box()
-    assert first is not None and last is not None
+    assert first is not None
+    assert last is not None
     mouse = device.page.mouse
     mouse.move(first["x"] + 8, first["y"] + 8)
     mouse.down()
@@ -36,7 +37,7 @@ def test_a_track_is_dragged_to_another_place_and_back_by_undo(device: Device) ->
     shows(device, ["Tide Coming In", "Harbour Waltz", "Tide Going Out"])
     # The session has it so too, not only the page.
     device.page.reload()
-    device.wait_for("__segue.status() === 'online' && __segue.state() !== null")
+    device.wait_for("window.__segue?.status() === 'online' && __segue.state() !== null")
     device.show("Queue")
     shows(device, ["Tide Coming In", "Harbour Waltz", "Tide Going Out"])
     device.page.get_by_role("button", name="Undo").click()

@@ -1,7 +1,7 @@
 """Each server is killed with -9 and started again under load: nothing that was acknowledged is missing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -22,8 +22,10 @@ from tests.support.history import Writer, check
 from tests.support.servers import Servers
 
 KILLS = 2
-LOAD_S = 0.5
-"""How long the load runs before each kill and after the last."""
+PROGRESS = 4
+"""What must have been acknowledged before each kill and after the last."""
+WAIT_S = 60
+"""Longest wait for that; a machine that is not busy takes a second."""
 PAUSE_S = 0.02
 
 
@@ -46,12 +48,24 @@ async def opened(servers: Servers, folder: Path, *names: str) -> AsyncIterator[S
         await stores.close()
 
 
-async def kill_under_load(servers: Servers, name: str) -> None:
+async def grows(count: Callable[[], int]) -> None:
+    enough = count() + PROGRESS
+    async with asyncio.timeout(WAIT_S):
+        while count() < enough:  # noqa: ASYNC110 - a real server gives no event to wait for
+            await asyncio.sleep(0.01)
+
+
+async def kill_under_load(
+    servers: Servers, name: str, done: Callable[[], int], failed: Callable[[], int] | None = None
+) -> None:
+    """`done` counts what was acknowledged, by the slowest of the load; `failed` what was refused."""
     for _ in range(KILLS):
-        await asyncio.sleep(LOAD_S)
+        await grows(done)
         await asyncio.to_thread(servers.kill, name)
+        if failed is not None:
+            await grows(failed)
         await asyncio.to_thread(servers.restart, name)
-    await asyncio.sleep(LOAD_S)
+    await grows(done)
 
 
 async def test_mongodb_is_killed_and_nothing_acknowledged_is_missing_or_doubled(
@@ -97,7 +111,9 @@ async def test_mongodb_is_killed_and_nothing_acknowledged_is_missing_or_doubled(
             for name in range(2):
                 load.create_task(keep(name))
             load.create_task(claim())
-            await kill_under_load(own_servers, "mongo")
+            await kill_under_load(
+                own_servers, "mongo", lambda: min(len(writer.acknowledged) for writer in writers)
+            )
             over.set()
         assert all(len(writer.acknowledged) > KILLS for writer in writers)
         await check(stores.log, writers)
@@ -133,7 +149,7 @@ async def test_redis_is_killed_and_only_volatile_values_are_lost(
         async with asyncio.TaskGroup() as load:
             load.create_task(write())
             load.create_task(remember())
-            await kill_under_load(own_servers, "redis")
+            await kill_under_load(own_servers, "redis", lambda: len(cursors), lambda: len(failed))
             over.set()
         assert failed
         assert cursors == sorted(cursors)
@@ -173,7 +189,7 @@ async def test_s3_is_killed_and_every_acknowledged_blob_is_whole(
         async with asyncio.TaskGroup() as load:
             for body in bodies:
                 load.create_task(keep(body))
-            await kill_under_load(own_servers, "s3")
+            await kill_under_load(own_servers, "s3", lambda: len(kept))
             over.set()
         assert len(kept) > 2 * KILLS
         for key, body in kept.items():

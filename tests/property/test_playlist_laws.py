@@ -3,6 +3,7 @@
 from random import Random
 
 import hypothesis.strategies as st
+import loro
 from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -12,10 +13,11 @@ from kernel.units import Millis
 from playlists.access import Role
 from playlists.contents import Contents, MarkSet, PlaylistView, applied, changes, digest
 from playlists.history import History, rebased, restore, undo
+from playlists.intents import OwnIntent
 from playlists.items import Item, ItemId, Meta
 from playlists.live import LivePlaylist, Record
 from playlists.loro_doc import Replica
-from playlists.retention import opened, seeded, snapshot_of, trimmed
+from playlists.retention import PlaylistSnapshot, opened, seeded, snapshot_of, trimmed
 from tests.support.playlist_peers import NOW_MS, Editor, author, lease_of, track, values_of
 
 USERS = ("ada", "bob", "cyd", "dan")
@@ -30,7 +32,7 @@ class EditingTogether(RuleBasedStateMachine):
         self.live = LivePlaylist.created(rng=self.rng)
         self.history = History()
         self.journal: list[Record] = []
-        self.snapshot = None
+        self.snapshot: PlaylistSnapshot | None = None
         self.peers: list[Editor] = []
         self.inbox: dict[str, list[Record]] = {}
         self.outbox: dict[str, list[bytes]] = {}
@@ -76,7 +78,7 @@ class EditingTogether(RuleBasedStateMachine):
     def replace(self, who: int, at: int, number: int) -> None:
         peer = self.peers[who]
         if count := len(peer.items):
-            value = {**values_of(peer.doc)[at % count], "t": track(number)}
+            value: dict[str, loro.LoroValue] = {**values_of(peer.doc)[at % count], "t": track(number)}
             self._queue(peer, peer.edit(lambda doc: doc.get_movable_list("items").set(at % count, value)))
 
     @rule(who=st.integers(0, 3), at=st.integers(0, 30), value=st.sampled_from([-1, 1]))
@@ -174,7 +176,7 @@ class EditingTogether(RuleBasedStateMachine):
         for batch in restore(self.live, self.history, entry.seq, by=UserId("ada")):
             self._intend(batch, UserId("ada"))
 
-    def _intend(self, intents: list, by: UserId) -> None:  # type: ignore[type-arg]
+    def _intend(self, intents: list[OwnIntent], by: UserId) -> None:
         try:
             record = self.live.stage_intents(intents, author(by, Role.OWNER), now_ms=NOW_MS)
         except Rejected as error:

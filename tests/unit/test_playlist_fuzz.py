@@ -25,5 +25,6 @@ def test_no_broken_update_poisons_the_document() -> None:
     assert run.returncode == 0, f"{last}\n{run.stderr[-2000:]}"
     figures = dict(zip(last.split()[::2], map(int, last.split()[1::2]), strict=True))
     assert figures["inputs"] == INPUTS
-    assert figures["refused"] > INPUTS // 2
+    assert figures["unreadable"] > INPUTS // 4
+    assert figures["refused"] > 0
     assert figures["passed"] > 0, "the mutations are too coarse to get past the header"

@@ -11,7 +11,7 @@ from kernel.units import Bytes, Millis
 from playlists.access import Access, Ban, Role, SetRole, apply, decide
 from playlists.contents import applied, page
 from playlists.history import History, undo
-from playlists.intents import AddItems, MoveItems, RemoveItems, SetNote, Track, Vote
+from playlists.intents import AddItems, MoveItems, OwnIntent, RemoveItems, SetNote, Track, Vote
 from playlists.items import ItemId
 from playlists.live import LivePlaylist, Record
 from playlists.retention import may_evict, opened, snapshot_due, snapshot_of, trim_due, trimmed
@@ -246,7 +246,7 @@ def test_intents_edit_by_item_id_and_a_repeat_changes_nothing() -> None:
     assert eve.welcome.peer is None
     ids = [item.item_id for item in room.live.view().items]
     add = AddItems(tracks=(Track(item_id="a" * 16, uri=track(900)),), after=ids[0])
-    intents = [
+    intents: list[OwnIntent] = [
         add,
         MoveItems(item_ids=(ids[4], ids[3]), after=None),
         RemoveItems(item_ids=(ids[1], "0" * 16)),
@@ -336,7 +336,7 @@ GOLDEN_VV = "010704"
 def golden() -> loro.LoroDoc:
     doc = loro.LoroDoc()  # type: ignore[no-untyped-call]  # Loro gives it no type
     doc.peer_id = 7
-    value = {"i": "0" * 16, "t": track(1), "by": "ada", "at": 1_760_000_000_000}
+    value: dict[str, loro.LoroValue] = {"i": "0" * 16, "t": track(1), "by": "ada", "at": 1_760_000_000_000}
     doc.get_movable_list("items").insert(0, value)
     doc.get_map("meta").insert("name", "golden")
     doc.set_next_commit_message("g")

@@ -63,9 +63,7 @@ async def test_when_full_the_next_is_told_when_to_come_back() -> None:
     assert await asyncio.gather(*calls) == [[2], [4, 6]]
 
 
-async def test_a_failed_store_fails_all_that_went_together_an_impossible_item_only_its_own_caller() -> (
-    None
-):
+async def test_a_failed_store_fails_all_that_went_together_an_impossible_item_only_its_own_caller() -> None:
     store = Store()
     together = store.together()
     store.error = Unavailable(Code.STORE_UNAVAILABLE, "gone")

@@ -3,6 +3,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { usePage } from "../pages/context";
 import { errorText } from "../pages/words";
+import { linkStatus } from "../session/store";
 
 export interface Paged<T> {
   readonly items: readonly T[];
@@ -49,6 +50,12 @@ export function useListing<A, T>(path: string | null, pick: (answer: A) => Paged
     if (path !== null) void read(path, []);
   }, [path, version]);
   useEffect(() => setItems(null), [path]);
+
+  // What failed without a network is read when it is there again.
+  const isOnline = linkStatus.value.what === "online";
+  useEffect(() => {
+    if (isOnline && wrong !== null && next !== null) void read(next, items ?? []);
+  }, [isOnline]);
 
   return { items, wrong, more: next === null ? null : () => void read(next, items ?? []) };
 }

@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import type { FullAlbum, Track } from "../library/library";
 import { artistNames, lengthText } from "../library/library";
-import { player, toast } from "../session/store";
+import { linkStatus, player, toast } from "../session/store";
 import { hereIfNowhere, usePage } from "./context";
 import { Cover } from "./cover";
 import { Credits } from "./credits";
@@ -24,7 +24,7 @@ export function AlbumPage({ id }: { id: string }) {
 
   useEffect(() => {
     let current = true;
-    setAlbum(null);
+    if (album?.id !== id) setAlbum(null);
     setWrong(null);
     library.album(id).then(
       (found) => current && setAlbum(found),
@@ -33,7 +33,8 @@ export function AlbumPage({ id }: { id: string }) {
     return () => {
       current = false;
     };
-  }, [id]);
+    // Also when the connection is there again: an album that is known comes from memory then.
+  }, [id, linkStatus.value.what === "online"]);
 
   return (
     <section aria-labelledby="album-title">

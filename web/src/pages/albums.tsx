@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { artistNames } from "../library/library";
+import { linkStatus } from "../session/store";
 import { usePage } from "./context";
 import { Cover } from "./cover";
 import { albumHref } from "./route";
@@ -16,9 +17,14 @@ export function Albums() {
     setWrong(null);
     library.moreAlbums().catch((error: unknown) => setWrong(errorText(error)));
   };
+  const isOnline = linkStatus.value.what === "online";
   useEffect(() => {
     if (library.albums.value === null) more();
   }, [attempt]);
+  // What failed without a network is read when it is there again.
+  useEffect(() => {
+    if (isOnline && wrong !== null) more();
+  }, [isOnline]);
 
   const albums = library.albums.value;
   return (

@@ -1,4 +1,4 @@
-// Keys that work anywhere on the page: space, and the arrows with Shift or Alt left to the browser.
+// Keys that work anywhere on the page: space, the slash for search, and the arrows with Shift or Alt left to the browser.
 
 import { useEffect } from "preact/hooks";
 import { positionMs } from "../session/merge";
@@ -16,6 +16,11 @@ export function useKeyboard(): void {
       if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
       if (event.key === "Escape") {
         openPanel.value = null;
+        return;
+      }
+      if (event.key === "/" && !(event.target as HTMLElement).closest("input, textarea")) {
+        event.preventDefault();
+        document.querySelector<HTMLElement>("input[type=search]")?.focus();
         return;
       }
       const state = player.value;
