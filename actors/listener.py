@@ -16,10 +16,11 @@ from msgspec import UNSET
 from actors.audience import Audience
 from actors.devices import Devices
 from actors.handoffs import Handoffs
-from actors.media_desk import MediaDesk, Wanted
+from actors.leasing import Leasing
+from actors.media_desk import MediaDesk
 from actors.peer import Peer
 from actors.user_session import Ask, UserSession, refusal
-from catalog.model import Codec, Plan, Rendition
+from catalog.model import Plan
 from connect.device_rules import (
     ClockPublished,
     Commanded,
@@ -42,13 +43,10 @@ from connect.frames import (
     ClientFrame,
     CommandFrame,
     Device,
-    DeviceInfo,
     ErrorFrame,
     Goodbye,
     Hello,
-    Lease,
     Limits,
-    Media,
     Ping,
     Pong,
     Push,
@@ -67,7 +65,7 @@ from connect.handoff import view
 from connect.link import error_body
 from connect.replay import Replay
 from kernel.errors import Code, Rejected, SegueError, Unavailable
-from kernel.ids import CommandId, DeviceId, PlayId, Uri, UserId
+from kernel.ids import CommandId, DeviceId, UserId
 from kernel.units import Clock, Millis, TickS
 from media.leases import device_epoch_key
 from sessions.commands import (
@@ -79,15 +77,13 @@ from sessions.commands import (
     Transfer,
 )
 from sessions.inputs import Advanced, DeviceLost, DeviceReturned, Reported, Wake
-from sessions.upcoming import upcoming, wake_at_ms
+from sessions.upcoming import wake_at_ms
 from sessions.view import PlayerDelta, PlayerState
 from storage.ports import Volatile
 
 HEARD_EVERY_S = 1.0
 LOOK_AGAIN_MS = 10_000
 """The timer is set to what is due, but never further ahead: a seek does not set it anew."""
-LEASES_AGAIN_MS = 1_000
-"""After a catalogue that did not answer."""
 REVOKE_GRACE_MS = 1_000
 """How long the old device may still fetch after the switch."""
 EPOCH_TTL_MS = Millis(24 * 3600 * 1000)
@@ -119,32 +115,31 @@ class Listener:
         self.alone_since_s: TickS | None = clock.tick_s()
         """Since when no device is connected; None while one is."""
         self._audience = Audience(Replay(owner_epoch=self.session.owner_epoch, seq=0))
+        self._leasing = Leasing(
+            session=self.session,
+            devices=self.devices,
+            audience=self._audience,
+            desk=desk,
+            clock=clock,
+            prefetch_items=limits.prefetch_items,
+            spawn=self._spawn,
+            written=self._arm,
+        )
         self._handoffs = Handoffs(
             session=self.session,
             devices=self.devices,
             audience=self._audience,
-            media=self,
+            media=self._leasing,
             clock=clock,
             mint=mint,
             measured=measured,
             lost=self.lost,
         )
-        self._desk = desk
         self._volatile = volatile
         self._clock = clock
         self._limits = limits
-        self._plan = Plan.FREE
         self._by_nonce: dict[str, Peer] = {}
-        self._throughput_kbps: dict[DeviceId, int] = {}
         self._replies: OrderedDict[CommandId, Reply] = OrderedDict()
-        self._media: Media | None = None
-        """What the active device was sent last."""
-        self._media_due_ms: int | None = None
-        """When its leases are to be renewed; None when it holds none."""
-        self._media_for: tuple[int, list[PlayId]] | None = None
-        """Device epoch and plays of those leases; None when they are to be written in any case."""
-        self._media_again = False
-        self._media_task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._host_lost: Callable[[Listener, BaseException], None] | None = None
@@ -183,10 +178,9 @@ class Listener:
         if self._timer is not None:
             self._timer.cancel()
         self._handoffs.close()
+        self._leasing.closed = True
         for task in self._tasks:
             task.cancel()
-        if self._media_task is not None:
-            self._media_task.cancel()
 
     def lost(self, why: BaseException) -> None:
         """One of the entities cannot go on."""
@@ -213,7 +207,7 @@ class Listener:
         Raises Unavailable GOING_AWAY, BUSY.
         """
         self._check_alive()
-        self._plan = plan
+        self._leasing.plan = plan
         peer.user_id = self.user_id
         peer.device = hello.device
         peer.nonce = hello.connection_nonce
@@ -262,7 +256,7 @@ class Listener:
         )
         self._handoffs.connected(peer.device_id)
         if peer.device_id == self.session.session.active_device_id:
-            self._send_media(anew=True)
+            self._leasing.renew()
         self._arm()
 
     def leave(self, peer: Peer) -> None:
@@ -311,7 +305,7 @@ class Listener:
             case Ready() | Refuse() | Switched():
                 self._handoffs.heard(peer.device_id, frame)
             case Renew():
-                self._send_media(anew=True)
+                self._leasing.renew()
             case Goodbye():
                 peer.said_goodbye = True
                 peer.dismiss("goodbye")
@@ -336,7 +330,7 @@ class Listener:
         said: Reported | Advanced
         if isinstance(frame, Report):
             if frame.throughput_kbps is not None:
-                self._throughput_kbps[peer.device_id] = frame.throughput_kbps
+                self._leasing.measured(peer.device_id, frame.throughput_kbps)
             said = Reported(
                 device_id=peer.device_id,
                 device_epoch=frame.device_epoch,
@@ -461,7 +455,7 @@ class Listener:
 
     def session_changed(self) -> None:
         """A durable change: leases may have to be written for other items or another device."""
-        self._send_media(anew=False)
+        self._leasing.refresh()
         self._arm()
 
     def _committed_elsewhere(self) -> bool:
@@ -549,89 +543,6 @@ class Listener:
     def _device_list(self) -> tuple[Device, ...]:
         return devices(self.devices.state, active_device_id=self.session.session.active_device_id)
 
-    # --- leases -------------------------------------------------------------------------------------
-
-    def _send_media(self, *, anew: bool) -> None:
-        """Write leases for the active device unless it has just these; `anew` writes them in any case."""
-        if anew:
-            self._media_for = None
-        if self._dropped:
-            return
-        if self._media_task is not None:
-            self._media_again = True
-            return
-        self._media_task = self._spawn(self._write_media())
-
-    async def _write_media(self) -> None:
-        try:
-            while True:
-                self._media_again = False
-                await self._write_media_once()
-                if not self._media_again:
-                    return
-        except Unavailable as error:
-            self._media_due_ms = self._clock.now_ms() + LEASES_AGAIN_MS
-            self._arm()
-            log.warning("leases_not_written", user_id=self.user_id, why=str(error))
-        finally:
-            self._media_task = None
-
-    async def _write_media_once(self) -> None:
-        session = self.session.session
-        device = self.devices.info(session.active_device_id)
-        if device is None:
-            self._media = self._media_due_ms = self._media_for = None
-            return
-        wanted = self._wanted()
-        wanted_for = session.device_epoch, [item.play_id for item in wanted]
-        if wanted_for == self._media_for:
-            return
-        self._media_for = wanted_for
-        leases = await self._leases(wanted, device, session.device_epoch)
-        self._media = Media(device_epoch=session.device_epoch, leases=leases)
-        self._media_due_ms = self._clock.now_ms() + self._desk.lease_ms // 2 if leases else None
-        peer = self._audience.peers.get(device.device_id)
-        if peer is not None:
-            peer.send(self._media)
-        self._arm()
-
-    def _wanted(self) -> list[Wanted]:
-        session = self.session.session
-        wanted = []
-        if session.current is not None and session.play_id is not None:
-            wanted.append(Wanted(session.current.uid, session.play_id, session.current.uri))
-        for item, play_id in upcoming(session, self.session.context, self._limits.prefetch_items):
-            wanted.append(Wanted(item.uid, play_id, item.uri))
-        return wanted
-
-    async def _leases(self, wanted: list[Wanted], device: DeviceInfo, device_epoch: int) -> tuple[Lease, ...]:
-        held = self._media
-        chosen: dict[PlayId, str] = {}
-        if held is not None and held.device_epoch == device_epoch:
-            # What plays and what comes next: of both the device may hold bytes already.
-            chosen = {lease.play_id: lease.rendition for lease in held.leases[:2]}
-        return await self._desk.leases(
-            wanted,
-            user_id=self.user_id,
-            session_id=self.session.session.session_id,
-            device=device,
-            device_epoch=device_epoch,
-            plan=self._plan,
-            throughput_kbps=self._throughput_kbps.get(device.device_id),
-            chosen=chosen,
-        )
-
-    async def handoff_lease(self, device: DeviceInfo, *, device_epoch: int) -> Lease | None:
-        """See `actors.handoffs.Media`."""
-        wanted = self._wanted()[:1] if self.session.session.current is not None else []
-        leases = await self._leases(wanted, device, device_epoch)
-        return leases[0] if leases else None
-
-    async def offered(self, track_uri: Uri, device: DeviceInfo) -> tuple[frozenset[Codec], Rendition | None]:
-        """See `actors.handoffs.Media`."""
-        throughput_kbps = self._throughput_kbps.get(device.device_id)
-        return await self._desk.offered(track_uri, device, self._plan, throughput_kbps)
-
     # --- time ---------------------------------------------------------------------------------------
 
     def _arm(self) -> None:
@@ -644,7 +555,7 @@ class Listener:
         for at_ms in (
             wake_at_ms(self.session.session),
             next_wake_ms(self.devices.state, active_device_id=active),
-            self._media_due_ms,
+            self._leasing.due_ms,
         ):
             if at_ms is not None:
                 due.append(at_ms)
@@ -665,9 +576,8 @@ class Listener:
             self._try(lambda: self.session.post(Ask(Wake())))
         if devices_due is not None and devices_due <= now_ms:
             self._try(lambda: self.devices.post(Tick()))
-        if self._media_due_ms is not None and self._media_due_ms <= now_ms:
-            self._media_due_ms = None
-            self._send_media(anew=True)
+        if self._leasing.due_ms is not None and self._leasing.due_ms <= now_ms:
+            self._leasing.renew()
         self._arm()
 
     # --- small things -------------------------------------------------------------------------------

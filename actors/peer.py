@@ -1,22 +1,18 @@
 """One connection as its host sees it: a transport, what may queue up on it, and whose it is."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import msgspec
 
 from connect.close_codes import CLOSE_NORMAL, close_code, close_reason
 from connect.codec import Encoding, encode
-from connect.frames import DeviceInfo, ErrorFrame, ServerFrame
+from connect.frames import ClientFrame, DeviceInfo, ErrorFrame, ServerFrame, Snapshot
 from connect.link import Closing, Link, error_body
 from connect.outbox import Delivery, Outbox, Verdict, delivery
 from kernel.errors import TABLE, Code, SegueError
 from kernel.ids import DeviceId, UserId
 from kernel.units import Clock, Millis, TickS
-
-if TYPE_CHECKING:
-    from actors.listener import Listener
-
 
 COME_BACK_AFTER_MS = Millis(1_000)
 """Told to who is sent away for a while by an error that knows no time of its own."""
@@ -34,6 +30,18 @@ class Transport(Protocol):
         ...
 
     def close(self, code: int, reason: str) -> None: ...
+
+
+class Receiver(Protocol):
+    """Who takes a peer's frames once it was let in."""
+
+    def receive(self, peer: "Peer", frame: ClientFrame) -> None: ...
+
+    def leave(self, peer: "Peer") -> None: ...
+
+    def snapshot(self, reason: str) -> Snapshot:
+        """Everything, for a peer that missed something."""
+        ...
 
 
 class Peer:
@@ -68,7 +76,7 @@ class Peer:
         """None until its hello was accepted; so are the next two."""
         self.device: DeviceInfo | None = None
         self.nonce = ""
-        self.listener: Listener | None = None
+        self.listener: Receiver | None = None
         """Who takes its frames; None until it was let in."""
         self.heard_s = TickS(0.0)
         """When the device set was last told of a sign of life."""

@@ -205,9 +205,9 @@ async def test_a_catalogue_that_is_away_for_a_moment_costs_a_moment_of_leases(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     phone = await house.device()
-    monkeypatch.setattr("actors.listener.LEASES_AGAIN_MS", 1)
+    monkeypatch.setattr("actors.leasing.AGAIN_MS", 1)
     listener = house.host._listeners[ADA]
-    leases, failures = listener._desk.leases, [1, 2]
+    leases, failures = listener._leasing._desk.leases, [1, 2]
 
     async def fails(*args: object, **fields: object) -> object:
         if failures:
@@ -215,7 +215,7 @@ async def test_a_catalogue_that_is_away_for_a_moment_costs_a_moment_of_leases(
             raise Unavailable(Code.STORE_UNAVAILABLE, "away")
         return await leases(*args, **fields)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(listener._desk, "leases", fails)
+    monkeypatch.setattr(listener._leasing._desk, "leases", fails)
     await phone.command(Play(context_uri=ALBUM_URI))
     assert len((await phone.wait_for(Media, lambda media: bool(media.leases))).leases) == 4
     assert not failures
@@ -255,7 +255,7 @@ async def test_a_bug_in_work_beside_the_turns_ends_the_session_too(
     async def boom(*_: object, **__: object) -> None:
         raise AssertionError("a bug")
 
-    monkeypatch.setattr(house.host._listeners[ADA]._desk, "leases", boom)
+    monkeypatch.setattr(house.host._listeners[ADA]._leasing._desk, "leases", boom)
     await phone.command(Play(context_uri=ALBUM_URI))
     assert (await phone.wait_closed())[0] == TABLE[Code.INTERNAL].close
     assert ADA not in house.host._listeners

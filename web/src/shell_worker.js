@@ -33,8 +33,8 @@ self.addEventListener("fetch", (event) => {
   if (request.mode === "navigate") {
     if (url.pathname === "/") event.respondWith(page(request));
   } else if (url.pathname.startsWith("/assets/")) {
-    // Named by their content: what is kept is what the server has.
-    event.respondWith(caches.match(request).then((kept) => kept ?? fetch(request)));
+    // Named by their content: what is kept is what the server has, whoever asks (it varies its headers by origin).
+    event.respondWith(caches.match(request, { ignoreVary: true }).then((kept) => kept ?? fetch(request)));
   }
 });
 
