@@ -11,7 +11,9 @@ within two seconds.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
+from threading import Thread
 from typing import Any
 
 from starlette.applications import Starlette
@@ -101,7 +103,7 @@ async def start_api(settings: Settings, *, replicas: int = REPLICAS) -> None:
     """
     try:
         async with asyncio.timeout(STARTED_WITHIN_S):
-            await asyncio.to_thread(_start, settings, replicas)
+            await _aside(lambda: _start(settings, replicas))
     except TimeoutError:
         raise Unavailable(
             Code.TIMEOUT, f"REST on port {settings.http_port}: not ready within {STARTED_WITHIN_S:.0f} s"
@@ -136,7 +138,7 @@ async def stop_api() -> None:
     """Take the application down; HAProxy and the rest of Serve end with Ray. Does nothing when none runs."""
     try:
         async with asyncio.timeout(STOPPED_WITHIN_S):
-            await asyncio.to_thread(_stop)
+            await _aside(_stop)
     except TimeoutError:
         # The raylet ends it; nothing in a replica is worth waiting for.
         return
@@ -149,3 +151,30 @@ def _stop() -> None:
     # None was started, or it is gone already.
     with suppress(RayServeException):
         ray_serve.delete(APPLICATION)
+
+
+async def _aside(work: Callable[[], None]) -> None:
+    """Run what blocks in a thread that nobody waits for at the end: Serve's own waiting cannot be broken off,
+    and a start that is given up by Ctrl-C must not hold up the exit."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+
+    def settle(fault: BaseException | None) -> None:
+        if done.done():
+            return
+        if fault is None:
+            done.set_result(None)
+        else:
+            done.set_exception(fault)
+
+    def run() -> None:
+        fault = None
+        try:
+            work()
+        except BaseException as raised:
+            fault = raised
+        with suppress(RuntimeError):  # the loop is gone, and so is whoever asked
+            loop.call_soon_threadsafe(settle, fault)
+
+    Thread(target=run, name="serve", daemon=True).start()
+    await done

@@ -12,7 +12,8 @@ from actors.assembly import build_host
 from actors.clock import SystemClock
 from actors.host import EntityHost
 from actors.shards import claim_desired
-from connect.frames import CommandFrame, Limits, Reply, Snapshot
+from connect.codec import Encoding, decode_client, encode
+from connect.frames import CommandFrame, Limits
 from kernel.errors import Unavailable
 from kernel.ids import DeviceId, HostId, UserId
 from serve.host_metrics import HostMetrics
@@ -107,13 +108,15 @@ class HostProcess:
         await self._keys.stop()
         await self._stores.close()
 
-    async def command(self, user_id: UserId, frame: CommandFrame, device_id: DeviceId | None) -> Reply:
-        """See `actors.references.HostRef`."""
-        return await self._host.command(user_id, frame, device_id)
+    async def command(self, user_id: UserId, data: bytes, device_id: DeviceId | None) -> bytes:
+        """The far end of `actors.cluster.RayHost`: a command frame in, a reply out, both as msgpack."""
+        frame = decode_client(data, Encoding.MSGPACK)
+        assert isinstance(frame, CommandFrame), "only commands are sent here"
+        return encode(await self._host.command(user_id, frame, device_id), Encoding.MSGPACK)
 
-    async def look(self, user_id: UserId) -> Snapshot:
-        """See `actors.references.HostRef`."""
-        return await self._host.look(user_id)
+    async def look(self, user_id: UserId) -> bytes:
+        """The same for a snapshot."""
+        return encode(await self._host.look(user_id), Encoding.MSGPACK)
 
     async def statistics(self) -> dict[str, int]:
         return self._host.statistics()
