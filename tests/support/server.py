@@ -68,7 +68,7 @@ def running_server(folder: Path) -> Iterator[Server]:
             stderr=subprocess.STDOUT,
             # Ctrl-C in the terminal is for the tests, which then stop the server in their own order.
             start_new_session=True,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**_without_ray(), "PYTHONUNBUFFERED": "1"},
         )
         try:
             url = f"http://127.0.0.1:{port}"
@@ -81,6 +81,11 @@ def running_server(folder: Path) -> Iterator[Server]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _without_ray() -> dict[str, str]:
+    """This process's environment, but for what a cluster of these tests has put there for its own Ray."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
