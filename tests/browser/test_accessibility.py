@@ -60,7 +60,7 @@ def test_axe_finds_no_violation_on_any_page(device: Device, account: tuple[str, 
         "now": lambda: page.get_by_role("region", name="What comes next").wait_for(),
         "settings": lambda: page.get_by_role("switch").wait_for(),
         "search/harbour": lambda: page.get_by_role("list", name="Tracks").wait_for(),
-        "artists": lambda: page.get_by_role("link", name=re.compile("^Mira Solenne")).wait_for(),
+        "artists": lambda: page.get_by_role("link", name=re.compile("^Mira Solenne")).first.wait_for(),
         "shows": lambda: page.get_by_text("Nothing spoken here").wait_for(),
         "library/tracks": lambda: page.get_by_text("Nothing yet.").wait_for(),
     }

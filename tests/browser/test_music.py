@@ -56,7 +56,7 @@ def test_hearts_fill_the_library_and_empty_it_again(listen: Listen) -> None:
 def test_an_artist_has_a_page_with_albums_and_tracks_to_play(listen: Listen) -> None:
     device = listen()
     device.page.get_by_role("link", name="Artists").click()
-    device.page.get_by_role("link", name=re.compile("^Mira Solenne")).click()
+    device.page.get_by_role("link", name=re.compile("^Mira Solenne")).first.click()
     expect(device.page.get_by_role("heading", name="Mira Solenne")).to_be_visible()
     expect(device.page.locator(".grid .tile-title").first).to_be_visible()
     row = device.page.get_by_role("list", name="Tracks to begin with").locator(".row-main").nth(1)
