@@ -1,6 +1,5 @@
 """A server, a Chromium, and listeners in it: each browser context is a device of its own."""
 
-import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.support.absent import absent
 from tests.support.server import ROOT, Server, already_running, running_server
 
 FLAGS = (
@@ -102,10 +102,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
         return
     if not (ROOT / "web" / "dist" / "index.html").is_file():
-        missing = "web/dist is not built: cd web && npm ci && npm run build"
-        if os.environ.get("CI"):
-            pytest.fail(missing)
-        pytest.skip(missing)
+        absent("web/dist is not built: cd web && npm ci && npm run build")
     with running_server(tmp_path_factory.mktemp("server")) as started:
         yield started
 

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import PATIENCE_MS, Device
+from tests.support.absent import absent
 from tests.support.server import ROOT, Server
 
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
@@ -31,7 +32,7 @@ def device(request: pytest.FixtureRequest, chromium: Browser, server: Server) ->
 
 def test_axe_finds_no_violation_on_any_page(device: Device, account: tuple[str, str]) -> None:
     if not AXE.is_file():
-        pytest.skip(f"{AXE.relative_to(ROOT)} is not there: cd web && npm ci")
+        absent(f"{AXE.relative_to(ROOT)} is not there: cd web && npm ci")
     page = device.page
     found: dict[str, str] = {}
 

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import PATIENCE_MS, Device
+from tests.support.absent import absent
 from tests.support.server import ROOT, Server, running_server
 
 TOKEN_TTL_S = 60
@@ -27,7 +28,7 @@ class Forgetful:
 @pytest.fixture(scope="module")
 def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forgetful]:
     if not (ROOT / "web" / "dist" / "index.html").is_file():
-        pytest.skip("web/dist is not built: cd web && npm ci && npm run build")
+        absent("web/dist is not built: cd web && npm ci && npm run build")
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEGUE_TOKEN_TTL_S", str(TOKEN_TTL_S))
         server = stack.enter_context(running_server(tmp_path_factory.mktemp("forgetful")))

@@ -6,9 +6,8 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from typing import NoReturn
 
-import pytest
+from tests.support.absent import absent
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "services"
 NAMES = ("mongo", "redis", "s3")
@@ -26,7 +25,7 @@ class Servers:
     def url(self, name: str) -> str:
         """Its URL, started if need be. Skips the test where it is not installed; fails it where CI is set."""
         if name in self._missing:
-            _missing(self._missing[name])
+            absent(self._missing[name])
         if name not in self._urls:
             self._start(name, _free_port())
         return self._urls[name]
@@ -59,18 +58,12 @@ class Servers:
         done = _services("start", "--dir", str(self._folder), "--port", str(first), name)
         if done.returncode:
             self._missing[name] = done.stderr.strip() or f"{name} does not start"
-            _missing(self._missing[name])
+            absent(self._missing[name])
         self._urls[name] = done.stdout.strip().removeprefix(f"{name}: ")
 
 
 def _services(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(SCRIPT), *arguments], capture_output=True, text=True, check=False)
-
-
-def _missing(reason: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 def _free_port() -> int:
