@@ -254,6 +254,16 @@ class S3Blobs:
             written = await _unless_it_exists(
                 lambda: client.complete_multipart_upload(**upload, MultipartUpload=parts, IfNoneMatch="*")
             )
+            # A server that died while it put the parts together may say "done" to the same words when it is
+            # back, with nothing there (versitygw 1.8.0 does): what is acknowledged is what was seen.
+            if await self.info(key) is None:
+                written = False
+                raise Unavailable(
+                    Code.STORE_UNAVAILABLE,
+                    f"S3: put of {key} failed: its upload is said to be complete and it is not there",
+                    None,
+                    STORE_RETRY_AFTER_MS,
+                )
         finally:
             if not written:
                 # Parts of an upload that never ends cost money; a lifecycle rule takes what this misses.

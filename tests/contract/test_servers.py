@@ -189,6 +189,25 @@ async def test_a_blob_in_many_parts_comes_back_whole_and_of_racing_ones_the_firs
         assert seen < set(bodies)
 
 
+async def test_an_upload_that_is_said_to_be_complete_and_is_not_there_is_no_success(servers: Servers) -> None:
+    """As a server does that died while it put the parts together: the driver asks it again by itself."""
+    data = Random(1).randbytes(PART_BYTES + 1)
+    async with s3(servers) as blobs:
+        await blobs.info("film/1")  # opens the client
+        complete = blobs._client.complete_multipart_upload
+
+        async def say_so(**_: object) -> dict[str, str]:
+            return {"ETag": "x"}
+
+        blobs._client.complete_multipart_upload = say_so
+        with pytest.raises(Unavailable, match="said to be complete") as caught:
+            await blobs.put("film/1", data, content_type="video/mp4")
+        assert caught.value.retry_after_ms
+        blobs._client.complete_multipart_upload = complete
+        await blobs.put("film/1", data, content_type="video/mp4")
+        assert b"".join([chunk async for chunk in blobs.read("film/1")]) == data
+
+
 async def test_rows_that_expired_are_taken_out_of_redis(servers: Servers) -> None:
     url = own_urls(servers, "redis").redis
     assert url
