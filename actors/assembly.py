@@ -33,11 +33,13 @@ def build_host(
     edge_url: str,
     limits: Limits,
     measured: Callable[[float, float], None] = lambda gap_ms, jump_ms: None,
+    may_act: Callable[[], bool] = lambda: True,
     put_away_after_s: float = PUT_AWAY_AFTER_S,
 ) -> EntityHost:
     """A host that owns `shards` (shard to epoch); `start` it in a running loop.
 
-    `rng` seeds sessions and mints ids; `measured` is told the gap and jump of each handoff, in milliseconds.
+    `rng` seeds sessions and mints ids; `measured` is told the gap and jump of each handoff, in milliseconds;
+    `may_act` says whether the host's lease holds, which without a lease it always does.
     """
     catalogue = Catalogue(stores.documents, clock)
     contexts = Contexts(catalogue)
@@ -82,6 +84,7 @@ def build_host(
             limits=limits,
             mint=lambda: ulid(clock.now_ms(), rng),
             measured=measured,
+            may_act=may_act,
         )
 
     return EntityHost(
@@ -91,5 +94,6 @@ def build_host(
         verify_ticket=verify_ticket,
         clock=clock,
         limits=limits,
+        may_act=may_act,
         put_away_after_s=put_away_after_s,
     )

@@ -5,13 +5,13 @@ of copying it. Every call has a deadline of its own: Ray notices dead processes 
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import ray
 from ray.actor import ActorHandle
-from ray.exceptions import PendingCallsLimitExceeded, RayActorError, RayTaskError
+from ray.exceptions import ActorDiedError, PendingCallsLimitExceeded, RayActorError, RayTaskError
 
 from connect.codec import Encoding, decode_server, encode
 from connect.frames import CommandFrame, Reply, ServerFrame, Snapshot
@@ -21,6 +21,7 @@ from kernel.units import Millis
 
 NAMESPACE = "segue"
 CALL_DEADLINE_S = 12.0
+OPENED_DEADLINE_S = 1.0
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 20.0
 OPTIONS: dict[str, Any] = {  # as Ray spells them
@@ -33,6 +34,9 @@ OPTIONS: dict[str, Any] = {  # as Ray spells them
     "namespace": NAMESPACE,
 }
 
+ANY_LIFE = 0
+"""Lives are counted from 1."""
+
 T = TypeVar("T")
 Handle: TypeAlias = "ActorHandle[Any]"
 
@@ -44,6 +48,10 @@ class Process(Protocol):
 
     async def stop(self) -> None: ...
 
+    async def lasts(self, incarnation: int) -> None:
+        """Waits until that life of the process ends: for ever, as far as the process itself can tell."""
+        ...
+
 
 def actor_name(host_id: HostId) -> str:
     return f"host/{host_id}"
@@ -53,7 +61,7 @@ class Spawned:
     """An actor of ours, for whoever started it."""
 
     def __init__(self, name: str, handle: Handle) -> None:
-        self.name = name
+        self.name: str = name
         self._handle = handle
 
     async def start(self) -> None:
@@ -65,6 +73,15 @@ class Spawned:
         free afterwards: Ray 2.60 keeps the name of an actor whose process was killed until it is told."""
         with suppress(Unavailable):
             await _asked(self.name, self._handle.stop.remote(), STOP_DEADLINE_S)
+        ray.kill(self._handle)
+
+    async def wait_for_end(self) -> None:
+        """Until its process has ended, however it did."""
+        with suppress(RayActorError):
+            await self._handle.lasts.remote(ANY_LIFE)
+
+    def forget(self) -> None:
+        """Free the name of one that has ended."""
         ray.kill(self._handle)
 
 
@@ -119,6 +136,32 @@ _hosts: dict[HostId, RayHost] = {}
 def find_host(host_id: HostId) -> RayHost:
     """The host of that name; asked for by name at its first call. Handles are few and kept."""
     return _hosts.setdefault(host_id, RayHost(host_id))
+
+
+async def wait_for_exit(host_id: HostId, incarnation: int) -> None:
+    """Returns when that life of the host has certainly ended: Ray knows within some milliseconds.
+
+    Raises Unavailable when Ray cannot tell: the host is of another cluster, or out of reach and may live.
+    """
+    try:
+        handle = await asyncio.to_thread(ray.get_actor, actor_name(host_id), namespace=NAMESPACE)
+    except ValueError:
+        raise _gone(host_id) from None
+    try:
+        await handle.lasts.remote(incarnation)
+    except ActorDiedError:
+        return
+    except RayActorError:
+        raise _gone(host_id) from None
+
+
+async def tell_opened(host_id: HostId, shards: Mapping[int, int]) -> None:
+    """Tell a host that it owns these (shard to epoch). Raises Unavailable."""
+    try:
+        handle = await asyncio.to_thread(ray.get_actor, actor_name(host_id), namespace=NAMESPACE)
+    except ValueError:
+        raise _gone(host_id) from None
+    await _asked(host_id, handle.opened.remote(dict(shards)), OPENED_DEADLINE_S)
 
 
 async def _asked(name: str, answer: Awaitable[T], deadline_s: float) -> T:

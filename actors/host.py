@@ -6,7 +6,7 @@ so nothing is locked; what waits is bounded and says so when it is full.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Protocol
 
 import structlog
@@ -14,9 +14,10 @@ import structlog
 from actors.listener import Listener
 from actors.peer import Peer, Transport
 from actors.shards import shard_of
+from actors.user_session import refusal
 from catalog.model import Plan
 from connect.codec import Encoding
-from connect.frames import CommandFrame, GoAway, Hello, Limits, Reply, Snapshot
+from connect.frames import CommandFrame, GoAway, Goodbye, Hello, Limits, Ping, Reply, Snapshot
 from connect.link import Closing, Link, Refused
 from kernel.errors import Code, SegueError, Unavailable
 from kernel.ids import DeviceId, HostId, UserId
@@ -36,6 +37,13 @@ FOLDING_MAX = 64
 LAGGING_EVERY_S = 0.1
 """How often a connection that does not keep up is looked at."""
 COMMAND_DEADLINE_S = 10.0
+RELEASE_WITHIN_S = 0.5
+"""For the turns that run when a shard moves. Who is not folded by then comes back from its log elsewhere, and
+what it still tries to write meets the new owner's fence."""
+FENCED_RETRY_MS = Millis(1_000)
+MOVED_AFTER_MS = Millis(100)
+MOVED_JITTER_MS = Millis(400)
+"""Who has to connect again because its shard moved. The music goes on meanwhile."""
 
 log = structlog.get_logger()
 
@@ -71,13 +79,17 @@ class EntityHost:
         verify_ticket: Callable[[str], Awaitable[Ticket]],
         clock: Clock,
         limits: Limits,
+        may_act: Callable[[], bool],
         put_away_after_s: float = PUT_AWAY_AFTER_S,
     ) -> None:
+        """`may_act`: whether this host's lease holds (`actors/lease.py`). While it does not, nothing is
+        acknowledged, and sockets stay."""
         self.host_id = host_id
         self._shards = dict(shards)
         """Shard to owner epoch."""
         self._make_listener = make_listener
         self._verify_ticket = verify_ticket
+        self._may_act = may_act
         self._clock = clock
         self._limits = limits
         self._put_away_after_s = put_away_after_s
@@ -152,8 +164,10 @@ class EntityHost:
                 return self._greet(peer, got)
             case _:
                 # None: it was refused, and its close is on the way.
-                if peer.listener is not None:
+                if peer.listener is not None and (isinstance(got, Ping | Goodbye) or self._may_act()):
                     peer.listener.receive(peer, got)
+                elif isinstance(got, CommandFrame):
+                    peer.send(refusal(got.command_id, 0, self._fenced()))
                 return None
 
     def disconnected(self, peer: Peer) -> None:
@@ -199,6 +213,80 @@ class EntityHost:
         if self._lagging:
             self._look_at_lagging_soon()
 
+    # --- shards -------------------------------------------------------------------------------------
+
+    @property
+    def shards(self) -> Mapping[int, int]:
+        """What it owns, shard to epoch."""
+        return self._shards
+
+    def gain(self, shards: Mapping[int, int]) -> None:
+        """These are this host's from now on, shard to epoch. What was opened under an older epoch goes."""
+        newer = {shard: epoch for shard, epoch in shards.items() if epoch > self._shards.get(shard, 0)}
+        self.lose(self._shards.keys() & newer.keys())
+        self._shards.update(newer)
+
+    def lose(self, shards: Collection[int]) -> None:
+        """Somebody else has taken these: drop what is of them, at once and unwritten."""
+        if not shards:
+            return
+        for shard in shards:
+            self._shards.pop(shard, None)
+        for user_id in self._users_of(shards):
+            self._listeners.pop(user_id).abandon(self._not_owner(user_id))
+
+    async def release(self, shards: Collection[int]) -> list[Peer]:
+        """Fold all that is of these shards into the logs, so that another host may own them.
+
+        Gives the connections, which are still open: `send_on` them when the new owner is there.
+        """
+        for shard in shards:
+            self._shards.pop(shard, None)
+        within = set(shards)
+        opening = [task for user_id, task in self._opening.items() if shard_of(user_id) in within]
+        if opening:
+            await asyncio.wait(opening, timeout=RELEASE_WITHIN_S)
+        peers = []
+        folding = []
+        for user_id in self._users_of(shards):
+            peers.extend(self._listeners[user_id].peers)
+            self._put_away(user_id)
+            folding.append(self._closing[user_id])
+        if folding:
+            await asyncio.wait(folding, timeout=RELEASE_WITHIN_S)
+        return peers
+
+    def send_on(self, peers: Collection[Peer]) -> None:
+        """Their shard is elsewhere now: `/v1/connect` knows where."""
+        moved = SegueError(Code.NOT_OWNER, "your session has moved to another host", None, MOVED_AFTER_MS)
+        for peer in peers:
+            peer.send(GoAway(reason="moved", reconnect_after_ms=MOVED_AFTER_MS, jitter_ms=MOVED_JITTER_MS))
+            peer.close(moved)
+
+    def busy_shards(self) -> set[int]:
+        """Shards that somebody would miss."""
+        return {shard_of(user_id) for user_id in (*self._listeners, *self._opening)}
+
+    def _users_of(self, shards: Collection[int]) -> list[UserId]:
+        within = set(shards)
+        return [user_id for user_id in self._listeners if shard_of(user_id) in within]
+
+    def _not_owner(self, user_id: UserId) -> Unavailable:
+        return Unavailable(
+            Code.NOT_OWNER,
+            f"{user_id} asked of {self.host_id}: shard {shard_of(user_id)} is not here",
+            None,
+            MOVED_AFTER_MS,
+        )
+
+    def _fenced(self) -> Unavailable:
+        return Unavailable(
+            Code.STORE_UNAVAILABLE,
+            f"{self.host_id} cannot renew its lease: nothing is acknowledged until it can",
+            None,
+            FENCED_RETRY_MS,
+        )
+
     # --- calls --------------------------------------------------------------------------------------
 
     async def command(self, user_id: UserId, frame: CommandFrame, device_id: DeviceId | None) -> Reply:
@@ -228,20 +316,17 @@ class EntityHost:
     async def listener(self, user_id: UserId) -> Listener:
         """The user's live things, activated if need be.
 
-        Raises Unavailable NOT_OWNER, BUSY, GOING_AWAY, STORE_UNAVAILABLE.
+        Raises Unavailable NOT_OWNER, BUSY, GOING_AWAY, STORE_UNAVAILABLE (the host's lease, too).
         """
         while user_id in self._closing:
             await asyncio.wait([self._closing[user_id]])
+        if not self._may_act():
+            raise self._fenced()
         if user_id in self._listeners:
             return self._listeners[user_id]
         epoch = self._shards.get(shard_of(user_id))
         if epoch is None:
-            raise Unavailable(
-                Code.NOT_OWNER,
-                f"{user_id} asked of {self.host_id}: shard {shard_of(user_id)} is not here",
-                None,
-                Millis(500),
-            )
+            raise self._not_owner(user_id)
         if self._leaving:
             raise Unavailable(Code.GOING_AWAY, f"{self.host_id} is shutting down", None, Millis(1000))
         task = self._opening.get(user_id)
@@ -261,6 +346,11 @@ class EntityHost:
             async with self._opening_slots:
                 listener = self._make_listener(user_id, epoch)
                 await listener.open(self._lost)
+                if self._shards.get(shard_of(user_id)) != epoch:
+                    # The shard went while it was read.
+                    moved = self._not_owner(user_id)
+                    listener.abandon(moved)
+                    raise moved
                 self._listeners[user_id] = listener
                 return listener
         finally:

@@ -14,7 +14,7 @@ from actors.media_desk import MediaDesk, Wanted
 from actors.user_session import UserSession
 from catalog.model import Codec, Plan, Rendition
 from connect.frames import DeviceInfo, Lease, Media
-from kernel.errors import Unavailable
+from kernel.errors import Code, Unavailable
 from kernel.ids import DeviceId, PlayId, Uri
 from kernel.units import Clock
 from sessions.upcoming import upcoming
@@ -38,6 +38,7 @@ class Leasing:
         "_devices",
         "_held",
         "_held_for",
+        "_may_act",
         "_prefetch_items",
         "_session",
         "_spawn",
@@ -60,6 +61,7 @@ class Leasing:
         prefetch_items: int,
         spawn: Callable[[Coroutine[object, object, None]], asyncio.Task[None]],
         written: Callable[[], None],
+        may_act: Callable[[], bool],
     ) -> None:
         self.plan = Plan.FREE
         """As the last ticket said."""
@@ -75,6 +77,7 @@ class Leasing:
         self._prefetch_items = prefetch_items
         self._spawn = spawn
         self._written = written
+        self._may_act = may_act
         self._throughput_kbps: dict[DeviceId, int] = {}
         self._held: Media | None = None
         """What the active device was sent last."""
@@ -144,6 +147,9 @@ class Leasing:
         return wanted
 
     async def _leases(self, wanted: list[Wanted], device: DeviceInfo, device_epoch: int) -> tuple[Lease, ...]:
+        """Raises Unavailable, also while this host may not act: who was replaced signs nothing."""
+        if not self._may_act():
+            raise Unavailable(Code.STORE_UNAVAILABLE, "no lease is signed while the host's own does not hold")
         held = self._held
         chosen: dict[PlayId, str] = {}
         if held is not None and held.device_epoch == device_epoch:

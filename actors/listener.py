@@ -84,6 +84,7 @@ from storage.ports import Volatile
 HEARD_EVERY_S = 1.0
 LOOK_AGAIN_MS = 10_000
 """The timer is set to what is due, but never further ahead: a seek does not set it anew."""
+FENCED_LOOK_S = 0.5
 REVOKE_GRACE_MS = 1_000
 """How long the old device may still fetch after the switch."""
 EPOCH_TTL_MS = Millis(24 * 3600 * 1000)
@@ -108,6 +109,7 @@ class Listener:
         limits: Limits,
         mint: Callable[[], str],
         measured: Callable[[float, float], None],
+        may_act: Callable[[], bool],
     ) -> None:
         self.user_id = user_id
         self.session = make_session(self)
@@ -124,6 +126,7 @@ class Listener:
             prefetch_items=limits.prefetch_items,
             spawn=self._spawn,
             written=self._arm,
+            may_act=may_act,
         )
         self._handoffs = Handoffs(
             session=self.session,
@@ -138,6 +141,7 @@ class Listener:
         self._volatile = volatile
         self._clock = clock
         self._limits = limits
+        self._may_act = may_act
         self._by_nonce: dict[str, Peer] = {}
         self._replies: OrderedDict[CommandId, Reply] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
@@ -186,6 +190,11 @@ class Listener:
         """One of the entities cannot go on."""
         if self._host_lost is not None and not self._dropped:
             self._host_lost(self, why)
+
+    @property
+    def peers(self) -> list[Peer]:
+        """Those that were welcomed."""
+        return list(self._audience.peers.values())
 
     @property
     def idle(self) -> bool:
@@ -568,6 +577,10 @@ class Listener:
         self._timer = asyncio.get_running_loop().call_later(wait_s, self._on_time)
 
     def _on_time(self) -> None:
+        if not self._may_act():
+            # Frozen and woken again, perhaps: another host may do all of this by now.
+            self._timer = asyncio.get_running_loop().call_later(FENCED_LOOK_S, self._on_time)
+            return
         now_ms = self._clock.now_ms()
         active = self.session.session.active_device_id
         session_due = wake_at_ms(self.session.session)

@@ -29,11 +29,12 @@ def desired_owner(shard: int, weights: Mapping[HostId, float]) -> HostId:
     """
     return max(
         (host for host, weight in weights.items() if weight > 0),
-        key=lambda h: (_score(shard, h, weights[h]), h),
+        key=lambda h: (score(shard, h, weights[h]), h),
     )
 
 
-def _score(shard: int, host: HostId, weight: float) -> float:
+def score(shard: int, host: HostId, weight: float) -> float:
+    """The weighted rendezvous score of a host for a shard; `weight` is positive."""
     unit = (xxhash.xxh3_64_intdigest(f"{shard}:{host}".encode()) + 1) / (_HASH_SPAN + 1)
     return -weight / math.log(unit)
 
@@ -56,23 +57,3 @@ class ShardMap:
 
 async def read_map(ownership: Ownership) -> ShardMap:
     return ShardMap(await ownership.owners(), await ownership.hosts())
-
-
-async def claim_desired(
-    ownership: Ownership, me: HostRecord, weights: Mapping[HostId, float], *, why: str
-) -> dict[int, int]:
-    """Take every shard that should be this host's and is not; returns all that it owns, shard to epoch."""
-    epochs = {owner.shard: owner for owner in await ownership.owners()}
-    wanted = [
-        ShardOwner(
-            shard=shard,
-            owner_epoch=epochs[shard].owner_epoch + 1 if shard in epochs else 1,
-            host_id=me.host_id,
-            incarnation=me.incarnation,
-            why=why,
-        )
-        for shard in range(N_SHARDS)
-        if desired_owner(shard, weights) == me.host_id
-    ]
-    won = await ownership.claim(wanted)
-    return {owner.shard: owner.owner_epoch for owner, ok in zip(wanted, won, strict=True) if ok}

@@ -18,6 +18,8 @@ from kernel.units import Clock, Millis, TickS
 from storage.ports import HostRecord, Ownership, ShardOwner
 
 MAP_AGE_S = 1.0
+CONNECT_AGE_S = 0.2
+"""For who is about to connect: a socket at the wrong door costs more than a reading that many share."""
 NOBODY_RETRY_MS = Millis(1000)
 
 log = structlog.get_logger(__name__)
@@ -36,9 +38,12 @@ class Directory:
         """None until it was read, and once it proved to be stale."""
         self._reading = asyncio.Lock()
 
-    async def owner(self, user_id: UserId) -> tuple[ShardOwner, HostRecord]:
-        """Raises Unavailable NOT_OWNER while nobody who is up owns the user's shard."""
-        found = (await self._fresh()).owner(shard_of(user_id))
+    async def owner(self, user_id: UserId, *, age_s: float = MAP_AGE_S) -> tuple[ShardOwner, HostRecord]:
+        """By a map that is `age_s` old at most.
+
+        Raises Unavailable NOT_OWNER while nobody who is up owns the user's shard.
+        """
+        found = (await self._fresh(age_s)).owner(shard_of(user_id))
         if found is None:
             raise Unavailable(
                 Code.NOT_OWNER,
@@ -65,12 +70,12 @@ class Directory:
         _, host = await self.owner(user_id)
         return await ask(self._reach(host))
 
-    async def _fresh(self) -> ShardMap:
+    async def _fresh(self, age_s: float) -> ShardMap:
         """The map, read anew when it is too old. Those who ask meanwhile share one reading."""
-        if not self._is_due():
+        if not self._is_due(age_s):
             return self._map
         async with self._reading:
-            if self._is_due():
+            if self._is_due(age_s):
                 try:
                     self._map = await read_map(self._ownership)
                 except Unavailable as fault:
@@ -80,8 +85,8 @@ class Directory:
                 self._read_at = self._clock.tick_s()
             return self._map
 
-    def _is_due(self) -> bool:
-        return self._read_at is None or self._clock.tick_s() - self._read_at > MAP_AGE_S
+    def _is_due(self, age_s: float) -> bool:
+        return self._read_at is None or self._clock.tick_s() - self._read_at > age_s
 
 
 _NOTHING_READ = ShardMap()

@@ -56,6 +56,9 @@ class EdgeProcess:
                     raise OSError(f"the edge could not listen on port {settings.edge_port}")
                 await asyncio.sleep(0.02)
 
+    async def lasts(self, _: int) -> None:
+        await asyncio.Event().wait()
+
     async def stop(self) -> None:
         self._server.should_exit = True
         await asyncio.wait([self._serving])

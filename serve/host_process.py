@@ -1,6 +1,8 @@
 """A host as a process of its own: stores, shards, sockets, heartbeat, numbers. Composition only."""
 
 import asyncio
+import os
+from collections.abc import Mapping
 from contextlib import suppress
 from random import SystemRandom
 
@@ -10,8 +12,12 @@ from websockets.asyncio.server import Server
 
 from actors.assembly import build_host
 from actors.clock import SystemClock
+from actors.cluster import ANY_LIFE, tell_opened, wait_for_exit
+from actors.heart import Heart
 from actors.host import EntityHost
-from actors.shards import claim_desired
+from actors.keeper import Keeper
+from actors.lease import Lease, Standing
+from actors.orders import read_orders
 from connect.codec import Encoding, decode_client, encode
 from connect.frames import CommandFrame, Limits
 from kernel.errors import Unavailable
@@ -26,8 +32,6 @@ from serve.tokens import Tokens
 from serve.version import VERSION
 from storage.ports import HostRecord
 from storage.stores import Stores, open_stores
-
-HEARTBEAT_EVERY_S = 1.0
 
 log = structlog.get_logger()
 
@@ -51,7 +55,10 @@ class HostProcess:
         self._host: EntityHost
         self._record: HostRecord
         self._sockets: Server
-        self._heart: asyncio.Task[None]
+        self._lease: Lease
+        self._heart: Heart
+        self._keeper: Keeper
+        self._retiring: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Own this host's shards and listen. Raises OSError when its port is taken, Unavailable."""
@@ -62,16 +69,11 @@ class HostProcess:
         self._keys = await KeyRing.open(self._stores.documents, self._clock, settings)
         self._keys.start()
         self._withdrawals = await Withdrawals.open(self._stores.documents, self._clock, settings)
+        self._lease = Lease(self._clock.tick_s())
         self._record = await self._introduce()
-        shards = await claim_desired(
-            self._stores.ownership,
-            self._record,
-            {host_id(index): 1.0 for index in range(settings.hosts)},
-            why="join",
-        )
         self._host = build_host(
             self._record.host_id,
-            shards=shards,
+            shards={},
             stores=self._stores,
             clock=self._clock,
             rng=SystemRandom(),
@@ -80,7 +82,30 @@ class HostProcess:
             edge_url=settings.edge_url,
             limits=Limits(lease_s=settings.lease_s),
             measured=self._metrics.measured,
+            may_act=lambda: self._standing() is Standing.HELD,
         )
+        self._heart = Heart(
+            self._record,
+            self._lease,
+            open_stores=lambda: open_stores(settings.data_dir, self._clock, settings.store_urls),
+            clock=self._clock,
+        )
+        self._heart.start()
+        self._keeper = Keeper(
+            self._record,
+            self._host,
+            ownership=self._stores.ownership,
+            orders=lambda: read_orders(self._stores.documents),
+            clock=self._clock,
+            may_act=lambda: self._standing() is Standing.HELD,
+            is_lost=lambda: self._standing() is Standing.LOST,
+            tell_opened=tell_opened,
+            retire=self._retire,
+            wait_for_exit=wait_for_exit,
+            expected=[host_id(index) for index in range(settings.hosts)],
+        )
+        await self._keeper.look()
+        self._keeper.start()
         self._host.start()
         self._withdrawals.on_news(self._end_withdrawn)
         self._withdrawals.start()
@@ -91,16 +116,15 @@ class HostProcess:
             allowed_origins=settings.allowed_origins,
             metrics=lambda: self._metrics.text(self._host.statistics()),
         )
-        self._heart = asyncio.get_running_loop().create_task(self._beat_forever())
 
     async def stop(self) -> None:
         """Let every device go with a time to come back, fold every session into its log."""
-        self._heart.cancel()
-        await asyncio.wait([self._heart])
+        await self._keeper.stop()
         self._sockets.close(close_connections=False)
         await self._host.stop()
         self._sockets.close()
         await self._sockets.wait_closed()
+        await self._heart.stop()
         # So that nobody is sent here any more; the next life says `up` again.
         with suppress(Unavailable):
             await self._stores.ownership.put_host(msgspec.structs.replace(self._record, state="down"))
@@ -118,8 +142,30 @@ class HostProcess:
         """The same for a snapshot."""
         return encode(await self._host.look(user_id), Encoding.MSGPACK)
 
+    async def opened(self, shards: Mapping[int, int]) -> None:
+        """Another host gave these (shard to epoch) to this one."""
+        self._host.gain(shards)
+
+    async def lasts(self, incarnation: int) -> None:
+        """Waits for the end of that life: for ever, unless it is not this one."""
+        if incarnation in (ANY_LIFE, self._record.incarnation):
+            await asyncio.Event().wait()
+
     async def statistics(self) -> dict[str, int]:
         return self._host.statistics()
+
+    def _retire(self) -> None:
+        """End this life: what supervises the process starts the next, on the code that is there by then."""
+        if self._retiring is None:
+            log.info("host_retires", host_id=self._record.host_id)
+            self._retiring = asyncio.get_running_loop().create_task(self._stop_and_exit())
+
+    async def _stop_and_exit(self) -> None:
+        await self.stop()
+        os._exit(0)
+
+    def _standing(self) -> Standing:
+        return self._lease.standing(self._clock.tick_s())
 
     def _end_withdrawn(self) -> None:
         ended = self._host.end_withdrawn(self._withdrawals.is_withdrawn)
@@ -139,14 +185,3 @@ class HostProcess:
         )
         await self._stores.ownership.put_host(record)
         return record
-
-    async def _beat_forever(self) -> None:
-        beat = 0
-        while True:
-            await asyncio.sleep(HEARTBEAT_EVERY_S)
-            beat += 1
-            record = msgspec.structs.replace(self._record, heartbeat=beat)
-            try:
-                await self._stores.ownership.put_host(record)
-            except Unavailable as error:
-                log.warning("heartbeat_not_written", host_id=record.host_id, why=str(error))

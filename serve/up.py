@@ -13,12 +13,13 @@ import signal
 import socket
 from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console
 
-from actors.cluster import NAMESPACE, Spawned, actor_name, spawn
+from actors.cluster import NAMESPACE, actor_name, spawn
 from catalog.model import Plan
 from kernel.errors import Code, Rejected, SegueError
 from kernel.units import Clock
@@ -31,6 +32,7 @@ from serve.ingest import ingest
 from serve.ingest_view import IngestView
 from serve.local_ray import local_ray
 from serve.settings import Settings
+from serve.supervisor import Supervised
 from storage.catalogue import Catalogue
 from storage.stores import Stores, open_stores
 
@@ -83,16 +85,17 @@ async def _serve(settings: Settings, music: Path | None, clock: Clock) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     stores = open_stores(settings.data_dir, clock, settings.store_urls)
-    running: list[Spawned] = []
+    running: list[Supervised] = []
     try:
         await _until(stop, stores.prepare())
         await _until(stop, _take_in(settings, music, stores, clock))
         accounts = Accounts(stores.documents, clock)
         demo_password = await _demo_login(settings.data_dir, accounts)
         running = [
-            spawn(actor_name(host_id(index)), HostProcess, settings, index) for index in range(settings.hosts)
+            Supervised(partial(spawn, actor_name(host_id(index)), HostProcess, settings, index))
+            for index in range(settings.hosts)
         ]
-        running.append(spawn("edge", EdgeProcess, settings))
+        running.append(Supervised(partial(spawn, "edge", EdgeProcess, settings)))
         await _until(stop, asyncio.gather(*(process.start() for process in running), start_api(settings)))
         console.print(f"\n[bold green]Segue is ready:[/bold green] {settings.http_url}")
         if demo_password is not None:
@@ -114,7 +117,7 @@ async def _serve(settings: Settings, music: Path | None, clock: Clock) -> None:
         await stores.close()
 
 
-async def _stop(running: list[Spawned]) -> None:
+async def _stop(running: list[Supervised]) -> None:
     # Whoever is not done by then ends with Ray.
     with suppress(TimeoutError):
         async with asyncio.timeout(STOPPED_WITHIN_S):

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from actors.shards import shard_of
 from connect.frames import SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, Limits
-from serve.directory import Directory
+from serve.directory import CONNECT_AGE_S, Directory
 from serve.rest.exchange import json_response
 from serve.rest.operations import Ask, NoParams, Operation
 from serve.tokens import Tokens
@@ -49,7 +49,7 @@ class ConnectEndpoint:
 
     async def connect(self, ask: Ask[NoParams, None]) -> Response:
         claims = ask.claims
-        owner, host = await self._directory.owner(claims.user_id)
+        owner, host = await self._directory.owner(claims.user_id, age_s=CONNECT_AGE_S)
         ticket = self._tokens.issue_ticket(
             claims, shard=shard_of(claims.user_id), owner_epoch=owner.owner_epoch
         )

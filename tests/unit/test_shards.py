@@ -1,13 +1,11 @@
 """Who owns which key: rendezvous hashing for who should, inserts for who does."""
 
-import asyncio
-
 import pytest
 
-from actors.shards import N_SHARDS, ShardMap, claim_desired, desired_owner, read_map, shard_of
+from actors.shards import N_SHARDS, ShardMap, desired_owner, read_map, shard_of
 from kernel.ids import HostId, UserId
 from storage.memory import MemoryOwnership
-from storage.ports import HostRecord
+from storage.ports import HostRecord, ShardOwner
 
 
 def hosts(count: int) -> dict[HostId, float]:
@@ -66,53 +64,12 @@ def test_weights_are_shares_and_a_weight_of_nothing_gets_nothing() -> None:
         desired_owner(0, {HostId("draining"): 0.0})
 
 
-async def test_two_hosts_share_all_shards_and_none_twice() -> None:
-    ownership = MemoryOwnership()
-    first, second = await asyncio.gather(
-        *(claim_desired(ownership, host(f"host-{number}"), hosts(2), why="join") for number in range(2))
-    )
-    assert first.keys() | second.keys() == set(range(N_SHARDS))
-    assert not first.keys() & second.keys()
-    assert set(first.values()) | set(second.values()) == {1}
-
-
-class SlowReader(MemoryOwnership):
-    """Both claimers have read before either claims: the race that an insert decides."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.both = asyncio.Barrier(2)
-
-    async def owners(self):  # type: ignore[no-untyped-def]
-        found = await super().owners()
-        await self.both.wait()
-        return found
-
-
-async def test_of_two_claimers_of_one_epoch_one_wins() -> None:
-    ownership = SlowReader()
-    everything = {HostId("host-0"): 1.0}
-    one, other = await asyncio.gather(
-        *(claim_desired(ownership, host("host-0", life), everything, why="join") for life in (1, 2))
-    )
-    assert not one.keys() & other.keys()
-    assert one.keys() | other.keys() == set(range(N_SHARDS))
-
-
-async def test_a_restart_takes_its_shards_under_the_next_epoch() -> None:
-    ownership = MemoryOwnership()
-    await claim_desired(ownership, host("host-0", 1), hosts(2), why="join")
-    again = await claim_desired(ownership, host("host-0", 2), hosts(2), why="join")
-    assert set(again.values()) == {2}
-    assert {owner.incarnation for owner in await ownership.owners()} == {2}
-
-
 async def test_the_map_leads_to_hosts_that_are_up_and_in_the_life_that_owns() -> None:
     ownership = MemoryOwnership()
     await ownership.put_host(host("host-0", 1))
-    owned = await claim_desired(ownership, host("host-0", 1), hosts(2), why="join")
-    mine = min(owned)
-    other = next(shard for shard in range(N_SHARDS) if shard not in owned)
+    mine, other = 7, 8
+    owner = ShardOwner(shard=mine, owner_epoch=1, host_id=HostId("host-0"), incarnation=1, why="join")
+    assert await ownership.claim([owner]) == [True]
     shards = await read_map(ownership)
     found = shards.owner(mine)
     assert found is not None
