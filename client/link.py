@@ -57,7 +57,16 @@ PENDING_MAX = 32
 COMMAND_WITHIN_S = 15.0
 RETRIES_MAX = 4
 RETRY_FIRST_MS = 200
-RETRIED = frozenset({Code.BUSY, Code.RATE_LIMITED, Code.TIMEOUT, Code.STORE_UNAVAILABLE, Code.NOT_OWNER})
+RETRIED = frozenset(
+    {
+        Code.BUSY,
+        Code.RATE_LIMITED,
+        Code.TIMEOUT,
+        Code.STORE_UNAVAILABLE,
+        Code.NOT_OWNER,
+        Code.GOING_AWAY,
+    }
+)
 """Answers after which the same command is sent again."""
 SILENCE_FACTOR = 2.5
 """So many ping intervals without a frame, and the connection counts as broken."""

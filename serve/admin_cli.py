@@ -60,20 +60,20 @@ def register(subparsers: Any) -> None:
     add.add_argument("--country", default="US", help="ISO 3166 code of two letters (default: %(default)s)")
     add.add_argument("--explicit-filter", action="store_true", help="never play explicit tracks")
     _takes_password(add)
-    add.set_defaults(handler=_handler(_user_add))
-    user.add_parser("list", help="all accounts").set_defaults(handler=_handler(_user_list))
+    add.set_defaults(handler=handler(_user_add))
+    user.add_parser("list", help="all accounts").set_defaults(handler=handler(_user_list))
     passwd = user.add_parser("passwd", help="replace a password; asks for the new one")
     passwd.add_argument("username")
     _takes_password(passwd)
-    passwd.set_defaults(handler=_handler(_user_passwd))
+    passwd.set_defaults(handler=handler(_user_passwd))
     for action, what in (("disable", "refuse to log in"), ("enable", "let in again")):
         parser = user.add_parser(action, help=what)
         parser.add_argument("username")
-        parser.set_defaults(handler=_handler(_user_disable if action == "disable" else _user_enable))
+        parser.set_defaults(handler=handler(_user_disable if action == "disable" else _user_enable))
 
     logout = user.add_parser("logout", help="log out everywhere: sessions, tokens, sockets")
     logout.add_argument("username")
-    logout.set_defaults(handler=_handler(_user_logout))
+    logout.set_defaults(handler=handler(_user_logout))
 
     client = subparsers.add_parser("client", help="programs of others that may ask in a user's name")
     actions = client.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -90,11 +90,11 @@ def register(subparsers: Any) -> None:
     add_client.add_argument(
         "--country", default="US", help="market that it sees without a user (default: %(default)s)"
     )
-    add_client.set_defaults(handler=_handler(_client_add))
-    actions.add_parser("list", help="all clients").set_defaults(handler=_handler(_client_list))
+    add_client.set_defaults(handler=handler(_client_add))
+    actions.add_parser("list", help="all clients").set_defaults(handler=handler(_client_list))
     remove = actions.add_parser("remove", help="its tokens are refused within seconds")
     remove.add_argument("client_id")
-    remove.set_defaults(handler=_handler(_client_remove))
+    remove.set_defaults(handler=handler(_client_remove))
 
     keys = subparsers.add_parser("keys", help="the keys that sign tokens and leases").add_subparsers(
         dest="action", required=True, metavar="ACTION"
@@ -106,7 +106,7 @@ def register(subparsers: Any) -> None:
         action="store_true",
         help="for a key that leaked: refuse at once what the older keys signed",
     )
-    rotate.set_defaults(handler=_handler(_keys_rotate))
+    rotate.set_defaults(handler=handler(_keys_rotate))
 
 
 def _takes_password(parser: argparse.ArgumentParser) -> None:
@@ -118,7 +118,9 @@ def _takes_password(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _handler(work: Work) -> Handler:
+def handler(work: Work) -> Handler:
+    """`work` on opened stores, with one line and a status of 1 for what is refused or unavailable."""
+
     def handle(args: argparse.Namespace, settings: Settings, clock: Clock) -> int:
         try:
             asyncio.run(_with_stores(work, args, settings, clock))

@@ -40,23 +40,35 @@ class Server(NamedTuple):
 
     url: str
     password: str
+    port: int
+    data_dir: Path
 
 
 def server(*, quick: bool) -> list[Figure]:
     """Both figures on one server: starting it takes longest."""
-    with _running() as running:
-        return [*asyncio.run(_taps(running, 20 if quick else 150)), *_rest(running, quick=quick)]
+    with running() as server:
+        return [*asyncio.run(_taps(server, 20 if quick else 150)), *_rest(server, quick=quick)]
 
 
 @contextmanager
-def _running() -> Iterator[Server]:
-    """`segue up` on temporary data and free ports; stopped by its pid."""
+def running(*options: str) -> Iterator[Server]:
+    """`segue up` with these options on temporary data and free ports; stopped by its pid."""
     with tempfile.TemporaryDirectory(prefix="segue-bench-") as folder:
         port = _free_ports(8)
         log = Path(folder) / "server.log"
         with log.open("wb") as sink:
             process = subprocess.Popen(
-                [sys.executable, "-m", "serve.cli", "up", "--data", f"{folder}/data", "--port", str(port)],
+                [
+                    sys.executable,
+                    "-m",
+                    "serve.cli",
+                    "up",
+                    "--data",
+                    f"{folder}/data",
+                    "--port",
+                    str(port),
+                    *options,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
@@ -65,7 +77,8 @@ def _running() -> Iterator[Server]:
         url = f"http://127.0.0.1:{port}"
         try:
             _wait_until_ready(process, url, log)
-            yield Server(url, (Path(folder) / "data" / "demo-login").read_text().strip())
+            data_dir = Path(folder) / "data"
+            yield Server(url, (data_dir / "demo-login").read_text().strip(), port, data_dir)
         finally:
             process.send_signal(signal.SIGINT)
             try:

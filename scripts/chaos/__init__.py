@@ -1,0 +1,1 @@
+"""What becomes of listeners when processes of a running server are killed: measured, and checked."""
