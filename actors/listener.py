@@ -228,6 +228,9 @@ class Listener:
         )
 
     def _welcome(self, peer: Peer, hello: Hello) -> None:
+        if self._dropped:  # put away while it was put on record: nobody would ever hear it here
+            peer.close(self._put_away())
+            return
         if peer.closed:  # it went while it was put on record
             self._post_left(peer)
             return
@@ -597,7 +600,10 @@ class Listener:
 
     def _check_alive(self) -> None:
         if self._dropped:
-            raise Unavailable(Code.GOING_AWAY, "the session is being put away", None, Millis(100))
+            raise self._put_away()
+
+    def _put_away(self) -> Unavailable:
+        return Unavailable(Code.GOING_AWAY, "the session is being put away", None, Millis(100))
 
     def _try(self, post: Callable[[], None], peer: Peer | None = None) -> None:
         """Post what has no reply: a full mailbox is told to the peer, and otherwise passed over."""

@@ -265,6 +265,29 @@ async def test_a_crash_at_any_step_of_a_move_leaves_the_shard_with_somebody_who_
     await house.stop()
 
 
+async def test_a_device_that_comes_while_its_shard_leaves_is_sent_on_like_the_others(house: Several) -> None:
+    """Seed 1006 of the simulator: it was welcomed by a session that nobody would ever hear again."""
+    one, _ = await two(house)
+    (user_id,) = await house.users_of(one)
+    await playing(one, user_id)
+    written, append = asyncio.Event(), house.stores.log.append
+
+    async def late(records):  # type: ignore[no-untyped-def]
+        await written.wait()
+        return await append(records)
+
+    house.stores.log.append = late  # type: ignore[method-assign]
+    tablet = TestDevice(one.host, "tablet-01", user=user_id)
+    coming = asyncio.create_task(tablet.connect())
+    await until(lambda: hasattr(tablet, "peer") and tablet.peer.listener is not None)
+    leaving = asyncio.create_task(one.host.release([shard_of(user_id)]))
+    await until(lambda: user_id not in one.host._listeners)
+    written.set()
+    one.host.send_on(await leaving)
+    with pytest.raises(ConnectionError):
+        await coming
+
+
 async def test_a_claim_whose_outcome_is_unknown_is_looked_up(house: Several) -> None:
     one = await house.begin("host-0")
     await house.second(20)
