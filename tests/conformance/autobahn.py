@@ -75,7 +75,7 @@ def failures(report: Report) -> list[str]:
 
 
 async def run_suite(python: str, suite: Path) -> Report:
-    """The suite's own report. Raises RuntimeError when it did not come to one, TimeoutError."""
+    """The suite's own report; `suite` is an absolute path. Raises RuntimeError without one, TimeoutError."""
     server = await serve_sockets(
         cast(EntityHost, EchoHost()), bind_host="127.0.0.1", port=0, allowed_origins=()
     )
@@ -120,7 +120,7 @@ def main() -> int:
     parser.add_argument("--suite", required=True, type=Path, help="folder that the suite is installed in")
     args = parser.parse_args()
     began_s = time.monotonic()
-    report = asyncio.run(run_suite(args.python, args.suite))
+    report = asyncio.run(run_suite(args.python, args.suite.resolve()))
     elapsed_s = time.monotonic() - began_s
     counted = Counter(verdicts["behavior"] for verdicts in report.values())
     print(
