@@ -13,6 +13,12 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from prometheus_client.parser import text_string_to_metric_families
 
+from actors.clock import SystemClock
+from serve.edge import create_edge_app
+from serve.edge_status import EdgeStatus
+from serve.keys import KeyRing
+from serve.settings import Settings
+from storage.stores import memory_stores
 from tests.support.listening_host import call, listening_host
 from tests.support.rest import running_rest
 
@@ -26,7 +32,7 @@ Told = Mapping[str, frozenset[str]]
 
 @pytest.fixture
 async def told() -> Told:
-    """By a host that had a socket, and by REST that had a request."""
+    """By a host that had a socket, by an edge and by REST that had a request."""
     async with listening_host() as address, httpx.AsyncClient(trust_env=False) as client:
         phone = await call(address.url, "phone-001")
         await phone.socket.close()
@@ -37,8 +43,15 @@ async def told() -> Told:
     async with running_rest() as rest:
         await rest.client.get("/healthz")
         api = (await rest.client.get("/metrics")).text
+    clock = SystemClock()
+    stores = memory_stores(clock)
+    keys = await KeyRing.open(stores.documents, clock, Settings())
+    edge = EdgeStatus(create_edge_app(stores, keys, clock, lease_s=120))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(edge), base_url="http://edge") as client:
+        await client.get(f"/art/{'0' * 64}")
+        audio = (await client.get("/metrics")).text
     labels: dict[str, set[str]] = defaultdict(set)
-    for family in text_string_to_metric_families(host + api):
+    for family in text_string_to_metric_families(host + api + audio):
         for sample in family.samples:
             labels[sample.name] |= sample.labels.keys()
     return {name: frozenset(found) for name, found in labels.items()}
