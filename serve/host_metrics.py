@@ -10,7 +10,7 @@ GAP_MS_BUCKETS = (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100, 300, 1000)
 """Below zero both ends were heard at once."""
 MESSAGE_S_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0)
 STANDARD_CODE_MAX = 1015
-CLOSE_CODES = frozenset(meaning.close for meaning in TABLE.values())
+CLOSE_CODES = frozenset(meaning.close for meaning in TABLE.values() if meaning.close is not None)
 """Ours. A device may close with any of some thousands, and each would be a series."""
 BROKEN = 1006
 """RFC 6455's for a connection that ended without a word."""
@@ -64,6 +64,8 @@ class SocketMetrics:
             ["code"],
             registry=self._registry,
         )
+        for code in CLOSE_CODES:
+            self._closed.labels(code=str(code))  # from zero, so that the first one is an increase
         self._message = Histogram(
             "segue_message_seconds",
             "How long one message of a device kept the host's loop, seconds; its waiting is not in it",

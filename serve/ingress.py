@@ -146,7 +146,8 @@ def _script(settings: Settings, run_folder: Path) -> Path:
 def _forwarding(settings: Settings) -> str:
     if settings.public_url is None:
         return "option forwardfor"
-    # The proxy is on this machine, and whoever else is could read our memory as well.
+    # The proxy is on this machine. Another user of the machine could name any address too, and so pass the
+    # limit on guesses by address; not the one by name.
     return (
         "option forwardfor except 127.0.0.0/8"
         if ":" not in settings.bind_host
