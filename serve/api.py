@@ -61,7 +61,7 @@ STORE_DEADLINE_S = 2.0
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 EXPOSED_HEADERS = ("etag", "retry-after", "x-trace-id")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_QUIET = frozenset({"/healthz", "/metrics", "page"})
+_QUIET = frozenset({"/healthz", "/healthz/live", "/metrics", "page"})
 
 log = structlog.get_logger(__name__)
 
@@ -124,6 +124,7 @@ def create_api(
         *reference.routes(table),
         Route(OPENAPI_PATH, openapi, methods=["GET"]),
         Route("/healthz", _healthz(documents), methods=["GET"]),
+        Route("/healthz/live", _live, methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),
     ]
     page = Page(settings, page_folder)
@@ -275,6 +276,11 @@ _METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE"})
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     status: str
     store: str
+
+
+async def _live(_: Request) -> Response:
+    """200 while this process answers at all. Who is not live is worth ending; not to be ready passes."""
+    return Response("live\n", media_type="text/plain")
 
 
 def _healthz(documents: Documents) -> Callable[[Request], Awaitable[Response]]:

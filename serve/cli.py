@@ -7,7 +7,7 @@ from actors.clock import SystemClock
 from client import cli as client_cli
 from kernel.errors import SegueError
 from media import ffmpeg
-from serve import admin_cli, hosts_cli, up
+from serve import admin_cli, front, hosts_cli, up
 from serve.settings import Settings, user_folders
 from serve.version import VERSION
 
@@ -27,6 +27,7 @@ def main() -> int:
     up.register(subparsers)
     admin_cli.register(subparsers)
     hosts_cli.register(subparsers)
+    front.register(subparsers)
     config_dir, state_dir = user_folders()
     client_cli.register(
         subparsers, client_cli.Places(config_dir=config_dir, state_dir=state_dir, ffmpeg=ffmpeg.executable)

@@ -85,10 +85,29 @@ class Replica(Api):
 
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]  # Serve awaits it
         Api.__init__(self, settings)
+        _keep_calls_on_loopback()
         await self.open()
 
     def __serve_build_asgi_app__(self) -> Starlette:
         return self.application()
+
+
+def _keep_calls_on_loopback() -> None:
+    """Of the port on which a replica takes calls of other deployments: pickles, from whoever reaches it.
+
+    Ray 2.60 opens it on every interface, whatever it was told, once the replica's own start is done; so that
+    start is the place to see to it.
+    """
+    from ray.serve._private import replica as its_module
+
+    replica: Any = its_module  # a name that it imported is not its own, and has no types
+    listen = replica.add_port_to_grpc_server
+
+    def listen_on_loopback(server: object, address: str) -> int:
+        port: int = listen(server, address.replace("[::]", LOOPBACK))
+        return port
+
+    replica.add_port_to_grpc_server = listen_on_loopback
 
 
 def _reach(host: HostRecord) -> HostRef:

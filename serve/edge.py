@@ -98,6 +98,12 @@ class Edge:
         """Answers by status or by the code of the refusal, bytes of bodies sent, answers under way."""
         return {**self._answers, "bytes_sent": self._bytes_sent, "streams": self._streams}
 
+    def why_not_ready(self) -> str | None:
+        """Why requests would better go to another edge; None when they need not."""
+        if not self._revocations.is_current:
+            return "the store does not say which devices were replaced"
+        return "full" if self._streams >= self._streams_max else None
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:
             case "http":

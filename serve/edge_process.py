@@ -6,6 +6,7 @@ import uvicorn
 
 from actors.clock import SystemClock
 from serve.edge import create_edge_app
+from serve.edge_status import EdgeStatus
 from serve.keys import KeyRing
 from serve.logs import set_up
 from serve.settings import Settings
@@ -34,7 +35,7 @@ class EdgeProcess:
         await self._stores.prepare()
         self._keys = await KeyRing.open(self._stores.documents, clock, settings)
         self._keys.start()
-        app = create_edge_app(self._stores, self._keys, clock, lease_s=settings.lease_s)
+        app = EdgeStatus(create_edge_app(self._stores, self._keys, clock, lease_s=settings.lease_s))
         config = uvicorn.Config(
             app,
             host=settings.bind_host,

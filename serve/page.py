@@ -77,12 +77,8 @@ class Page:
 
 
 def content_security_policy(settings: Settings) -> str:
-    """What the page may load and whom it may talk to: itself, the edge, and the hosts' sockets.
-
-    Hosts come and go on ports of this name, so a socket may go to any port of it.
-    """
+    """What the page may load and whom it may talk to: itself, the edge, and the hosts' sockets."""
     edge = settings.edge_url
-    sockets = settings.socket_url(0).rsplit(":", 1)[0] + ":*"
     return "; ".join(
         (
             "default-src 'none'",
@@ -90,7 +86,7 @@ def content_security_policy(settings: Settings) -> str:
             "style-src 'self'",
             f"img-src 'self' data: blob: {edge}",
             f"media-src 'self' blob: {edge}",
-            f"connect-src 'self' {edge} {sockets}",
+            f"connect-src 'self' {edge} {settings.socket_source}",
             "font-src 'self'",
             "manifest-src 'self'",
             "worker-src 'self'",

@@ -39,6 +39,11 @@ class Revocations:
         self._failing = False
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the last poll was answered."""
+        return not self._failing
+
     def require_current(self, claims: LeaseClaims) -> None:
         """Raises Rejected LEASE_REVOKED when the session has gone on to another device since."""
         newest = self._newest.get(claims.session_id)

@@ -21,6 +21,8 @@ from storage.stores import StoreUrls
 PREFIX = "SEGUE_"
 HOSTS_MAX = 256
 PORT_MAX = 65_535
+SOCKET_PATH = "/socket/"
+"""Of a host's socket behind the proxy, followed by the host's name. A host takes any path."""
 
 S = TypeVar("S", bound=StrEnum)
 
@@ -51,6 +53,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Address that every port listens on. Loopback: nobody serves a network by accident."""
     public_host: str = "127.0.0.1"
     """Host name or address that clients reach this machine by; stands in the URLs that are handed out."""
+    public_url: str | None = None
+    """The one address of a TLS proxy in front of all ports (`https://music.example`), which `segue
+    proxy-config` configures. None: clients come to each port themselves."""
     http_port: int = 8000
     """REST and the page. The edge listens on the next port, the hosts' sockets on those after it."""
     hosts: int = 1
@@ -86,15 +91,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def http_url(self) -> str:
         """Where clients find REST and the page; no `/` at the end."""
+        if self.public_url is not None:
+            return self.public_url
         return f"http://{_in_url(self.public_host)}:{self.http_port}"
 
     @property
     def edge_url(self) -> str:
         """Where clients find audio and art; no `/` at the end."""
+        if self.public_url is not None:
+            return self.public_url
         return f"http://{_in_url(self.public_host)}:{self.edge_port}"
 
     def socket_url(self, index: int) -> str:
+        if self.public_url is not None:
+            return f"wss{self.public_url.removeprefix('https')}{SOCKET_PATH}host-{index}"
         return f"ws://{_in_url(self.public_host)}:{self.host_port(index)}/"
+
+    @property
+    def socket_source(self) -> str:
+        """Where sockets may go, for a content security policy: hosts come and go on ports of a name."""
+        if self.public_url is not None:
+            return f"wss{self.public_url.removeprefix('https')}"
+        return f"ws://{_in_url(self.public_host)}:*"
 
     @property
     def store_urls(self) -> StoreUrls:
@@ -175,6 +193,15 @@ def _origins(text: str) -> tuple[str, ...]:
     return origins
 
 
+def _public_url(text: str) -> str:
+    found = re.fullmatch(r"https://([^/?#@:\[\]]+|\[[0-9a-fA-F:.]+\])(?::([0-9]{1,5}))?/?", text)
+    if found is None or (found[2] is not None and not 1 <= int(found[2]) <= PORT_MAX):
+        raise ValueError("it must be an address such as https://music.example or https://music.example:8443")
+    port = "" if found[2] in (None, "443") else f":{int(found[2])}"
+    # As browsers write an origin: lower case, without the port that https has anyway.
+    return f"https://{_in_url(_host(found[1]))}{port}"
+
+
 def _url(*schemes: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if not re.fullmatch(rf"(?:{'|'.join(map(re.escape, schemes))})://[^\s/?#]+\S*", text):
@@ -191,6 +218,8 @@ def _folder(text: str) -> Path:
 
 
 def _own_origins(settings: Settings) -> tuple[str, ...]:
+    if settings.public_url is not None:
+        return (settings.public_url,)
     names = [_in_url(settings.public_host)]
     if _is_loopback(settings.public_host):
         # A browser that was told one of these names sends that one, and they are the same machine.
@@ -224,6 +253,7 @@ _PARSERS: Mapping[str, Callable[[str], object]] = {
     "data_dir": _folder,
     "bind_host": _host,
     "public_host": _host,
+    "public_url": _public_url,
     "http_port": _whole(1, PORT_MAX),
     "hosts": _whole(1, HOSTS_MAX),
     "allowed_origins": _origins,

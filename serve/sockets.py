@@ -1,5 +1,8 @@
 """The websocket server of a host: bytes in and out of `EntityHost`, and nothing about what they mean.
 
+The same port answers three plain requests: `/healthz/live` while the host's loop turns, `/healthz` while it
+also owns something and has room, and `/metrics`.
+
 Compression is off: it costs 30 KiB a connection and invites bombs. So are the pings of the websocket layer,
 a task for each connection: the devices' own are what presence goes by, and who is silent is sent away.
 """
@@ -15,10 +18,11 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Origin, Subprotocol
 
-from actors.host import EntityHost
+from actors.host import PEERS_MAX, EntityHost
 from connect.codec import ENCODINGS, negotiate
 from connect.frames import FRAME_BYTES_MAX
 from kernel.errors import Code, SegueError
+from serve.host_metrics import SocketMetrics
 
 HANDSHAKE_S = 10.0
 MESSAGES_WAITING_MAX = 16
@@ -54,12 +58,13 @@ async def serve_sockets(
     bind_host: str,
     port: int,
     allowed_origins: Sequence[str],
-    metrics: Callable[[], bytes] | None = None,
+    metrics: Callable[[], bytes] = bytes,
 ) -> Server:
-    """Listen until the returned server is closed; `metrics` answers `GET /metrics`.
+    """Listen until the returned server is closed; `metrics` is what `GET /metrics` tells of the host.
 
     Raises OSError when the port is taken.
     """
+    counted = SocketMetrics()
 
     async def handle(connection: ServerConnection) -> None:
         encoding = ENCODINGS[str(connection.subprotocol)]
@@ -68,9 +73,13 @@ async def serve_sockets(
             if handshake is not None:
                 handshake.headers.clear()
         peer = host.connected(SocketTransport(connection), encoding)
+        counted.opened()
+        time_s = connection.loop.time
         try:
             async for message in connection:
+                began_s = time_s()
                 rest = host.receive(peer, message)
+                counted.received(time_s() - began_s)
                 if rest is not None:
                     await rest
         except ConnectionClosed:
@@ -82,18 +91,29 @@ async def serve_sockets(
             await connection.wait_closed()
         finally:
             host.disconnected(peer)
+            counted.closed(connection.close_code)
 
     def select(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
         found = negotiate(tuple(offered))
         return Subprotocol(found[0]) if found else None
 
-    def answer_metrics(connection: ServerConnection, request: Request) -> Response | None:
-        if metrics is None or request.path != "/metrics":
-            return None
-        response = connection.respond(HTTPStatus.OK, metrics().decode())
-        del response.headers["content-type"]
-        response.headers["content-type"] = CONTENT_TYPE_LATEST
-        return response
+    def answer_plain(connection: ServerConnection, request: Request) -> Response | None:
+        match request.path:
+            case "/healthz/live":
+                return connection.respond(HTTPStatus.OK, "live\n")
+            case "/healthz":
+                held = host.statistics()
+                if held["shards"] and held["peers"] < PEERS_MAX:
+                    return connection.respond(HTTPStatus.OK, "ready\n")
+                why = "full" if held["shards"] else "owns no shard"
+                return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, f"not ready: {why}\n")
+            case "/metrics":
+                response = connection.respond(HTTPStatus.OK, (metrics() + counted.text()).decode())
+                del response.headers["content-type"]
+                response.headers["content-type"] = CONTENT_TYPE_LATEST
+                return response
+            case _:
+                return None
 
     def refuse_without_subprotocol(
         connection: ServerConnection, request: Request, response: Response
@@ -111,7 +131,7 @@ async def serve_sockets(
         port,
         subprotocols=[Subprotocol(name) for name in ENCODINGS],
         select_subprotocol=select,
-        process_request=answer_metrics,
+        process_request=answer_plain,
         process_response=refuse_without_subprotocol,
         origins=[*map(Origin, allowed_origins), None],
         compression=None,

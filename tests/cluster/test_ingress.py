@@ -63,6 +63,14 @@ def test_the_clients_address_is_handed_on(run_folder: Path) -> None:
     assert "defaults\n    option forwardfor\n" in config
 
 
+def test_what_a_proxy_on_this_machine_says_of_the_client_stays(run_folder: Path) -> None:
+    public = "https://music.example"
+    _, config, _ = run_script(CONFIG, run_folder, public_url=public)
+    assert "defaults\n    option forwardfor except 127.0.0.0/8\n" in config
+    _, config, _ = run_script(CONFIG, run_folder, public_url=public, bind_host="::1")
+    assert "defaults\n    option forwardfor except ::1\n" in config
+
+
 def test_a_configuration_that_was_changed_already_is_taken_again(run_folder: Path) -> None:
     _, once, _ = run_script(CONFIG, run_folder)
     status, _, _ = run_script(once, run_folder)

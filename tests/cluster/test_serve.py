@@ -1,8 +1,7 @@
 """REST on real Ray: a host in one process, HAProxy and a replica in others, requests over a real port."""
 
 import asyncio
-import re
-import socket
+import os
 from pathlib import Path
 
 import httpx
@@ -18,6 +17,7 @@ from serve.settings import Settings
 from storage.catalogue import Catalogue
 from storage.stores import open_stores
 from tests.support.hosting import ALBUM, fill_catalogue
+from tests.support.listening_ports import listeners, with_children
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -79,32 +79,8 @@ async def _answers_for_itself(client: httpx.AsyncClient) -> None:
 
 def _listens_where_it_should(settings: Settings) -> None:
     """HAProxy has one TCP port, and that on loopback; statistics and metrics are sockets in a folder."""
-    ours = [pid for pid in _processes() if _listeners(pid) & {("127.0.0.1", settings.http_port)}]
+    public = {("127.0.0.1", settings.http_port)}
+    ours = [process_id for process_id in with_children(os.getpid()) if listeners(process_id) & public]
     assert len(ours) == 1, "HAProxy, and nobody beside it"
-    assert "haproxy" in (Path("/proc") / ours[0] / "cmdline").read_text()
-    assert _listeners(ours[0]) == {("127.0.0.1", settings.http_port)}
-
-
-def _processes() -> list[str]:
-    return [each.name for each in Path("/proc").iterdir() if each.name.isdigit()]
-
-
-def _listeners(pid: str) -> set[tuple[str, int]]:
-    """Addresses of TCP sockets (IPv4 and IPv6) on which the process listens."""
-    sockets = set()
-    try:
-        for descriptor in (Path("/proc") / pid / "fd").iterdir():
-            if found := re.fullmatch(r"socket:\[(\d+)\]", str(descriptor.readlink())):
-                sockets.add(found[1])
-    except OSError:  # it ended, or is somebody else's
-        return set()
-    listening = set()
-    for table in ("tcp", "tcp6"):
-        for line in (Path("/proc/net") / table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A" and fields[9] in sockets:
-                address, port = fields[1].split(":")
-                raw = bytes.fromhex(address)
-                named = socket.inet_ntoa(raw[::-1]) if len(raw) == 4 else raw.hex()
-                listening.add((named, int(port, 16)))
-    return listening
+    assert "haproxy" in Path(f"/proc/{ours[0]}/cmdline").read_text()
+    assert listeners(ours[0]) == public

@@ -21,6 +21,7 @@ from connect.frames import (
     Welcome,
 )
 from kernel.ids import CommandId, DeviceId
+from serve.host_metrics import HostMetrics
 from serve.sockets import serve_sockets
 from sessions.commands import Command
 from tests.support.hosting import a_filled_host
@@ -38,7 +39,14 @@ async def listening_host(*, limits: Limits | None = None) -> AsyncIterator[Addre
     """On memory stores, with an album; tickets are the user's name and are believed."""
     host, stores = await a_filled_host(limits=limits)
     host.start()
-    server = await serve_sockets(host, bind_host="127.0.0.1", port=0, allowed_origins=())
+    numbers = HostMetrics()
+    server = await serve_sockets(
+        host,
+        bind_host="127.0.0.1",
+        port=0,
+        allowed_origins=(),
+        metrics=lambda: numbers.text(host.statistics()),
+    )
     try:
         yield Address(host, f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}/")
     finally:

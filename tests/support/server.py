@@ -4,13 +4,14 @@ One that runs already is used when SEGUE_TEST_URL and SEGUE_TEST_DATA name it: f
 """
 
 import os
+import random
 import secrets
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ class Server:
     url: str
     data_dir: Path
     log: Path
+    process_id: int | None = None
+    """None of one that ran already."""
 
     def new_user(self) -> tuple[str, str]:
         """`(name, password)` of an account that nobody else uses: its session begins empty."""
@@ -55,25 +58,39 @@ def already_running() -> Server | None:
 
 
 @contextmanager
-def running_server(folder: Path) -> Iterator[Server]:
-    """Start one with all it keeps in `folder`; end it, and nothing else, on the way out."""
-    port = _free_row()
+def running_server(
+    folder: Path,
+    *,
+    port: int | None = None,
+    hosts: int = 1,
+    music: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """Start one with all it keeps in `folder`; end it, and nothing else, on the way out.
+
+    `port`: of `free_row`, when it has to be known before. `music`: instead of the demo album. `env`: settings
+    beside those that are given here.
+    """
+    port = port or free_row()
     log = folder / "server.log"
     data_dir = folder / "data"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*SEGUE, "up", "--port", str(port), "--data", str(data_dir), "--hosts", "1"],
+            [
+                *(*SEGUE, "up", "--port", str(port), "--data", str(data_dir), "--hosts", str(hosts)),
+                *(() if music is None else ("--music", str(music))),
+            ],
             cwd=ROOT,
             stdout=output,
             stderr=subprocess.STDOUT,
             # Ctrl-C in the terminal is for the tests, which then stop the server in their own order.
             start_new_session=True,
-            env={**_without_ray(), "PYTHONUNBUFFERED": "1"},
+            env={**_without_ray(), "PYTHONUNBUFFERED": "1", **(env or {})},
         )
         try:
             url = f"http://127.0.0.1:{port}"
             _wait_until_ready(process, url, log)
-            yield Server(url=url, data_dir=data_dir, log=log)
+            yield Server(url=url, data_dir=data_dir, log=log, process_id=process.pid)
         finally:
             process.send_signal(signal.SIGINT)
             try:
@@ -107,9 +124,10 @@ def _tail(log: Path) -> str:
     return log.read_text(errors="replace")[-LOG_TAIL_CHARS:]
 
 
-def _free_row() -> int:
-    """The first of PORTS ports in a row that nobody uses now."""
-    for first in range(18_000, 20_900, PORTS):
+def free_row() -> int:
+    """PORTS ports in a row that nobody uses now; which is chance, so that two runs rarely want the same."""
+    rows = range(18_000, 20_900, PORTS)
+    for first in random.sample(rows, len(rows)):
         try:
             for port in range(first, first + PORTS):
                 with socket.socket() as probe:

@@ -336,6 +336,9 @@ async def test_healthz_needs_no_token_and_fails_when_the_store_does(monkeypatch:
         monkeypatch.setattr(rest.stores.documents, "get", gone)
         ill = await rest.client.get("/healthz")
         assert (ill.status_code, ill.json()["store"]) == (503, "unreachable")
+        assert (await rest.client.get("/healthz/live")).status_code == 200, (
+            "ending it would not bring it back"
+        )
 
 
 # --- the page ---------------------------------------------------------------------------------------

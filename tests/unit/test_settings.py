@@ -32,6 +32,7 @@ def test_every_setting_can_be_read_from_the_environment() -> None:
         "data_dir": "/srv/segue",
         "bind_host": "0.0.0.0",
         "public_host": "Music.Example",
+        "public_url": "https://Music.Example:443/",
         "http_port": "80",
         "hosts": "4",
         "allowed_origins": "https://music.example, http://127.0.0.1:5173",
@@ -50,6 +51,7 @@ def test_every_setting_can_be_read_from_the_environment() -> None:
         data_dir=Path("/srv/segue"),
         bind_host="0.0.0.0",
         public_host="music.example",
+        public_url="https://music.example",
         http_port=80,
         hosts=4,
         allowed_origins=("https://music.example", "http://127.0.0.1:5173"),
@@ -73,6 +75,15 @@ def test_ports_and_addresses_follow_from_the_first() -> None:
     assert Settings.read({}, public_host="::1").http_url == "http://[::1]:8000"
 
 
+def test_one_public_address_stands_in_every_url() -> None:
+    settings = Settings.read({}, public_url="https://music.example:8443", hosts=2)
+    assert settings.http_url == settings.edge_url == "https://music.example:8443"
+    assert settings.socket_url(1) == "wss://music.example:8443/socket/host-1"
+    assert settings.allowed_origins == ("https://music.example:8443",)
+    assert settings.http_port == 8000, "the ports behind it stay"
+    assert Settings.read({}, public_url="https://[::1]").socket_url(0) == "wss://[::1]/socket/host-0"
+
+
 def test_settings_go_to_other_processes_as_they_are() -> None:
     settings = Settings.read({}, hosts=2)
     assert pickle.loads(pickle.dumps(settings)) == settings
@@ -94,6 +105,10 @@ def test_settings_go_to_other_processes_as_they_are() -> None:
         ("public_host", "http://music.example"),
         ("public_host", "-x"),
         ("public_host", "a\n"),
+        ("public_url", "http://music.example"),
+        ("public_url", "https://music.example/segue"),
+        ("public_url", "https://music.example:0"),
+        ("public_url", "https://ann@music.example"),
         ("allowed_origins", "*"),
         ("allowed_origins", "https://music.example/"),
         ("allowed_origins", "https://*.example"),
