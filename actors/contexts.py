@@ -43,6 +43,10 @@ class Contexts:
         """The tracks named, as a context of their own. Raises Rejected NOT_FOUND or BAD_REQUEST."""
         return Context(uri=None, revision="", items=_items(await self._tracks([_track_id(u) for u in uris])))
 
+    async def explicit_among(self, uris: Sequence[Uri]) -> frozenset[Uri]:
+        tracks = await self._catalogue.tracks([_track_id(each) for each in uris])
+        return frozenset(piece_uri(track) for track in tracks if track is not None and track.explicit)
+
     async def _tracks_of(self, context_uri: Uri) -> list[Track]:
         match parse_uri(context_uri):
             case ("track" | "episode", _):
@@ -101,6 +105,7 @@ def _items(tracks: Sequence[Track]) -> tuple[ContextItem, ...]:
                 duration_ms=track.duration_ms,
                 is_speech=track.is_speech,
                 playable=track.available and bool(track.renditions),
+                explicit=track.explicit,
             )
         )
     return tuple(items)

@@ -52,6 +52,7 @@ from serve.tokens import Tokens
 from storage.catalogue import Catalogue
 from storage.library import Library
 from storage.ports import Documents
+from storage.preferences import Preferences
 
 GUARDED = "/v1/"
 """Paths that need a token."""
@@ -84,7 +85,10 @@ def create_api(
     """
     minted = random.SystemRandom()
     shapes = Shapes(base_url=settings.http_url, art_url=settings.edge_url)
-    reader = CatalogueReader(Catalogue(documents, clock), Library(documents, clock), shapes, clock)
+    preferences = Preferences(documents)
+    reader = CatalogueReader(
+        Catalogue(documents, clock), Library(documents, clock), preferences, shapes, clock
+    )
     registry = CollectorRegistry()
 
     def mint_command_id() -> CommandId:
@@ -108,7 +112,7 @@ def create_api(
         *SpokenEndpoints(reader).operations(),
         *BrowseEndpoints(reader, clock).operations(),
         *SearchEndpoint(reader).operations(),
-        *UserEndpoints(accounts, shapes).operations(),
+        *UserEndpoints(accounts, preferences, directory, shapes).operations(),
         *ConnectEndpoint(directory, tokens, Limits(lease_s=settings.lease_s)).operations(),
         *account_operations(identity),
         *not_offered.operations(),

@@ -118,6 +118,10 @@ class HostProcess:
         """The same for a snapshot."""
         return encode(await self._host.look(user_id), Encoding.MSGPACK)
 
+    async def reread(self, user_id: UserId) -> bytes:
+        """The same, after the user's wishes were read anew."""
+        return encode(await self._host.reread(user_id), Encoding.MSGPACK)
+
     async def statistics(self) -> dict[str, int]:
         return self._host.statistics()
 
