@@ -39,6 +39,7 @@ from serve.rest.browse import BrowseEndpoints
 from serve.rest.catalogue import CatalogueEndpoints
 from serve.rest.connect import ConnectEndpoint
 from serve.rest.exchange import BODY_BYTES_MAX, error_response, json_response, tagged_response
+from serve.rest.identity import identity_operations
 from serve.rest.library import LibraryEndpoints
 from serve.rest.openapi import document
 from serve.rest.player import PlayerEndpoints
@@ -117,7 +118,8 @@ def create_api(
         *account_operations(identity),
         *not_offered.operations(),
     ]
-    described = document(table, base_url=settings.http_url)
+    shown = [*table, *identity_operations(identity)]
+    described = document(shown, base_url=settings.http_url)
 
     def openapi(request: Request) -> Response:
         return tagged_response(request, described)
@@ -125,7 +127,7 @@ def create_api(
     routes = [
         *(route for route in identity if not route.path.startswith(GUARDED)),
         *operations.routes(table),
-        *reference.routes(table),
+        *reference.routes(shown),
         Route(OPENAPI_PATH, openapi, methods=["GET"]),
         Route("/healthz", _healthz(documents), methods=["GET"]),
         Route("/metrics", metrics, methods=["GET"]),

@@ -73,6 +73,12 @@ class Operation(Generic[P, B]):
     description: str = ""
     cached: bool = False
     """Carries an ETag and may answer 304."""
+    is_form: bool = False
+    """The body is a form, not JSON."""
+    refusal: Any = None
+    """Type of a refusal's body beside the usual one, `str` for a page; None: there is no other."""
+    own_security: tuple[str, ...] | None = None
+    """None: a token is needed. Else none is, and these schemes of the document count instead."""
     slash: bool = False
     """Client libraries spell it with a slash at the end; that is answered as well."""
 
