@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from catalog.model import Track, piece_uri
 from kernel.errors import Code, Rejected
 from kernel.ids import AlbumId, ArtistId, TrackId, Uri, parse_uri, uri
@@ -77,7 +79,12 @@ class Contexts:
                 f"{len(track_ids)} tracks asked for: {len(missing)} are not in this catalogue",
                 {"uris": [uri("track", track_id) for track_id in missing[:20]]},
             )
-        return [track for track in found if track is not None]
+        return [await self._playable(track) for track in found if track is not None]
+
+    async def _playable(self, track: Track) -> Track:
+        """Under its own name, though another copy of the recording may be what sounds."""
+        copy = await self._catalogue.copy_of(track)
+        return replace(copy, track_id=track.track_id) if copy is not None else track
 
 
 def _by_album(track: Track) -> tuple[str, str, int, int]:
@@ -104,7 +111,7 @@ def _items(tracks: Sequence[Track]) -> tuple[ContextItem, ...]:
                 uri=piece_uri(track),
                 duration_ms=track.duration_ms,
                 is_speech=track.is_speech,
-                playable=track.available and bool(track.renditions),
+                playable=track.is_there,
                 explicit=track.explicit,
             )
         )

@@ -60,11 +60,22 @@ class CatalogueReader:
         self, wanted: Sequence[TrackId], claims: AccessClaims
     ) -> list[TrackObject | None]:
         """In the order asked, None where there is none."""
-        tracks = await self.catalogue.tracks(wanted)
+        asked = await self.catalogue.tracks(wanted)
+        relinked = await self._relinked(asked)
+        tracks = [found for found, _ in relinked]
         shapes = await self._for_listener(tracks, claims)
         albums = await self._albums_of(tracks)
         return [
-            shapes.track(track, albums.get(track.album_id)) if track is not None else None for track in tracks
+            shapes.track(track, albums.get(track.album_id), asked=before) if track is not None else None
+            for track, before in relinked
+        ]
+
+    async def _relinked(self, asked: Sequence[Track | None]) -> list[tuple[Track | None, Track | None]]:
+        """Each with what it stands for; a copy of the recording stands for one whose files are gone."""
+        copies = [await self.catalogue.copy_of(track) if track is not None else None for track in asked]
+        return [
+            (copy, track) if copy is not None else (track, None)
+            for track, copy in zip(asked, copies, strict=True)
         ]
 
     async def episode_objects(
@@ -137,11 +148,11 @@ class CatalogueReader:
     async def track_page(
         self, album: Album, claims: AccessClaims, *, offset: int = 0, limit: int = PAGE_LIMIT_MAX
     ) -> Page[SimplifiedTrack]:
-        tracks = await self.catalogue.tracks(album.track_ids[offset : offset + limit])
-        shapes = await self._for_listener(tracks, claims)
+        relinked = await self._relinked(await self.catalogue.tracks(album.track_ids[offset : offset + limit]))
+        shapes = await self._for_listener([track for track, _ in relinked], claims)
         return shapes.page(
             f"/v1/albums/{album.album_id}/tracks",
-            [shapes.simplified_track(track) for track in tracks if track is not None],
+            [shapes.simplified_track(track, asked=before) for track, before in relinked if track is not None],
             offset=offset,
             limit=limit,
             total=len(album.track_ids),

@@ -19,6 +19,7 @@ from serve.rest.objects import (
     ExternalUrls,
     Followers,
     Image,
+    LinkedFrom,
     Page,
     PrivateUserObject,
     Restrictions,
@@ -148,10 +149,21 @@ class Shapes:
             popularity=0,
         )
 
-    def simplified_track(self, track: Track) -> SimplifiedTrack:
-        return SimplifiedTrack(**self._track_fields(track))
+    def simplified_track(self, track: Track, *, asked: Track | None = None) -> SimplifiedTrack:
+        """`asked`: the track that was asked for, when `track` stands for it."""
+        return SimplifiedTrack(**self._track_fields(track, asked))
 
-    def _track_fields(self, track: Track) -> dict[str, Any]:  # keyword arguments of two structs
+    def _linked_from(self, asked: Track) -> LinkedFrom:
+        return LinkedFrom(
+            external_urls=self._page("track", asked.track_id),
+            href=self._link("track", asked.track_id),
+            id=asked.track_id,
+            uri=uri("track", asked.track_id),
+        )
+
+    def _track_fields(
+        self, track: Track, asked: Track | None
+    ) -> dict[str, Any]:  # keyword arguments of two structs
         restrictions = self._restrictions(track)
         return {
             "artists": self._credits(track.artist_ids, track.artist_names),
@@ -163,6 +175,7 @@ class Shapes:
             "href": self._link("track", track.track_id),
             "id": track.track_id,
             "is_playable": restrictions is UNSET,
+            "linked_from": self._linked_from(asked) if asked is not None else UNSET,
             "restrictions": restrictions,
             "name": track.title,
             "preview_url": None,
@@ -170,9 +183,9 @@ class Shapes:
             "uri": uri("track", track.track_id),
         }
 
-    def track(self, track: Track, album: Album | None) -> TrackObject:
+    def track(self, track: Track, album: Album | None, *, asked: Track | None = None) -> TrackObject:
         return TrackObject(
-            **self._track_fields(track),
+            **self._track_fields(track, asked),
             album=self.simplified_album(album or _album_of(track)),
             external_ids=ExternalIds(isrc=track.isrc),
             popularity=0,
@@ -238,7 +251,7 @@ class Shapes:
         }
 
     def _restrictions(self, piece: Track) -> Restrictions | UnsetType:
-        if not (piece.available and piece.renditions):
+        if not piece.is_there:
             return _GONE
         return _EXPLICIT if piece.explicit and self._explicit_filter else UNSET
 
