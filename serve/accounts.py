@@ -31,10 +31,10 @@ from catalog.model import Plan
 from kernel.errors import Code, Rejected, Unavailable
 from kernel.ids import UserId, catalogue_id, ulid
 from kernel.units import Clock, Millis
-from serve.buckets import Buckets
+from serve.buckets import SharedBuckets
 from serve.identity.addresses import range_of
 from serve.identity.withdrawals import withdraw_user
-from storage.ports import Documents
+from storage.ports import Documents, Volatile
 from storage.preferences import Preferences
 
 USERNAME_CHARS_MAX = 64
@@ -98,8 +98,16 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Accounts:
-    def __init__(self, documents: Documents, clock: Clock, *, hasher: PasswordHasher | None = None) -> None:
-        """`hasher`: tests pass a cheap one."""
+    def __init__(
+        self,
+        documents: Documents,
+        clock: Clock,
+        *,
+        hasher: PasswordHasher | None = None,
+        volatile: Volatile | None = None,
+    ) -> None:
+        """`hasher`: tests pass a cheap one. `volatile`: where all processes that log people in count their
+        tries together; None: this one counts alone."""
         self._documents = documents
         self._clock = clock
         self._preferences = Preferences(documents)
@@ -108,15 +116,15 @@ class Accounts:
         self._hashing = asyncio.Semaphore(HASHES_AT_ONCE)
         self._hashes_waiting = 0
         self._dummy_hash: str | None = None
-        self._account_tries = Buckets(
-            clock, burst=ACCOUNT_TRIES_BURST, refill_s=ACCOUNT_TRY_EVERY_S, names_max=NAMES_LIMITED_MAX
-        )
-        self._address_tries = Buckets(
-            clock, burst=ADDRESS_TRIES_BURST, refill_s=ADDRESS_TRY_EVERY_S, names_max=NAMES_LIMITED_MAX
-        )
-        self._range_tries = Buckets(
-            clock, burst=RANGE_TRIES_BURST, refill_s=RANGE_TRY_EVERY_S, names_max=NAMES_LIMITED_MAX
-        )
+
+        def tries(kind: str, burst: int, refill_s: float) -> SharedBuckets:
+            return SharedBuckets(
+                clock, volatile, kind=kind, burst=burst, refill_s=refill_s, names_max=NAMES_LIMITED_MAX
+            )
+
+        self._account_tries = tries("account", ACCOUNT_TRIES_BURST, ACCOUNT_TRY_EVERY_S)
+        self._address_tries = tries("address", ADDRESS_TRIES_BURST, ADDRESS_TRY_EVERY_S)
+        self._range_tries = tries("range", RANGE_TRIES_BURST, RANGE_TRY_EVERY_S)
 
     async def add(
         self,
@@ -216,19 +224,19 @@ class Accounts:
         """
         tries = self._tries(_folded(username)[:USERNAME_CHARS_MAX], address)
         for place, (buckets, name) in enumerate(tries):
-            if (wait_ms := buckets.take(name)) is not None:
-                _give_back(tries[:place])
+            if (wait_ms := await buckets.take(name)) is not None:
+                await _give_back(tries[:place])
                 raise Unavailable(Code.RATE_LIMITED, "login rejected: too many tries", None, wait_ms)
         try:
             account = await self.verify(username, password)
         except Unavailable:
-            _give_back(tries)  # nothing was learnt about the password
+            await _give_back(tries)  # nothing was learnt about the password
             raise
         if account is None:
             raise Rejected(
                 Code.UNAUTHORIZED, "login rejected: no enabled account has this name and this password"
             )
-        _give_back(tries)
+        await _give_back(tries)
         return account
 
     async def verify(self, username: str, password: str) -> Account | None:
@@ -262,7 +270,7 @@ class Accounts:
             session_epoch=epochs[-1] if epochs else 0,
         )
 
-    def _tries(self, name: str, address: str) -> tuple[tuple[Buckets, str], ...]:
+    def _tries(self, name: str, address: str) -> tuple[tuple[SharedBuckets, str], ...]:
         return (
             (self._range_tries, range_of(address)),
             (self._address_tries, address),
@@ -405,9 +413,9 @@ def _epoch_id(user_id: UserId, epoch: int) -> str:
     return f"{user_id}/{epoch:0{EPOCH_DIGITS}d}"
 
 
-def _give_back(tries: Sequence[tuple[Buckets, str]]) -> None:
+async def _give_back(tries: Sequence[tuple[SharedBuckets, str]]) -> None:
     for buckets, name in tries:
-        buckets.give_back(name)
+        await buckets.give_back(name)
 
 
 def _account(
