@@ -213,7 +213,8 @@ class UserSession:
         self.post(
             Ask(RemoveFromQueue(uids=uids), done=lambda: done.set_result(None), refused=done.set_exception)
         )
-        await done
+        # Whoever waits may give up; the turn still says when it is done.
+        await asyncio.shield(done)
 
     async def _with_written_behind(self, session: Session) -> Session:
         try:
