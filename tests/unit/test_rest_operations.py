@@ -10,6 +10,8 @@ import pytest
 from starlette.routing import Route
 
 from kernel.errors import TABLE, Code
+from serve.identity.authorize import PARAMETERS
+from serve.identity.token_endpoint import GRANT_TYPES
 from serve.rest.openapi import EVERYWHERE
 from serve.tokens import SCOPES
 from tests.support.hosting import ALBUM
@@ -163,6 +165,14 @@ async def test_each_operation_has_examples_and_they_are_what_their_schemas_allow
                 for media in holder.get("content", {}).values():
                     complaints += wrong(f"{name} {where}", media)
     assert complaints == []
+
+
+async def test_what_is_documented_of_a_login_is_what_its_endpoints_know(rest: Rest) -> None:
+    found = await document(rest)
+    form = found["components"]["schemas"]["TokenForm"]["properties"]
+    assert sorted(form["grant_type"]["enum"]) == sorted(GRANT_TYPES)
+    asked = {each["name"] for each in found["paths"]["/authorize"]["get"]["parameters"]}
+    assert asked == set(PARAMETERS)
 
 
 async def test_each_scheme_of_security_is_one_of_the_document_s(rest: Rest) -> None:
