@@ -18,6 +18,7 @@ from kernel.units import Clock
 from media.leases import Secrets
 from storage.catalogue import Catalogue
 from storage.library import Library
+from storage.preferences import Preferences
 from storage.stores import Stores
 
 
@@ -46,7 +47,9 @@ def build_host(
     autoplay = CatalogueAutoplay(catalogue)
     desk = MediaDesk(catalogue, lease_secrets, clock, edge_url=edge_url, lease_s=limits.lease_s)
     writer = LogWriter(stores.log)
-    notes = PlayNotes(Library(stores.documents, clock), clock)
+    library = Library(stores.documents, clock)
+    preferences = Preferences(stores.documents)
+    notes = PlayNotes(library, clock)
 
     def make_listener(user_id: UserId, owner_epoch: int) -> Listener:
         def make_session(listener: Listener) -> UserSession:
@@ -61,7 +64,10 @@ def build_host(
                 publish=listener.publish,
                 changed=listener.session_changed,
                 lost=listener.lost,
+                preferences=preferences,
+                library=library,
                 left=notes.left,
+                rested=notes.rested,
             )
 
         def make_devices(listener: Listener) -> Devices:

@@ -55,7 +55,11 @@ def _draw(
     taken.update(track.track_id for track in fresh)
     return [
         Candidate(
-            uri=piece_uri(track), duration_ms=track.duration_ms, is_speech=track.is_speech, reason=reason
+            uri=piece_uri(track),
+            duration_ms=track.duration_ms,
+            is_speech=track.is_speech,
+            explicit=track.explicit,
+            reason=reason,
         )
         for track in fresh
     ]

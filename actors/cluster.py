@@ -111,6 +111,11 @@ class RayHost:
         assert isinstance(snapshot, Snapshot), "a look is answered by a snapshot"
         return snapshot
 
+    async def reread(self, user_id: UserId) -> Snapshot:
+        snapshot = await self._ask(lambda handle: handle.reread.remote(user_id))
+        assert isinstance(snapshot, Snapshot), "so is this"
+        return snapshot
+
     async def _ask(self, call: Callable[[Handle], Awaitable[bytes]]) -> ServerFrame:
         if self._handle is None:
             try:

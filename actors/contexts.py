@@ -3,6 +3,8 @@
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from catalog.model import Track, piece_uri
 from kernel.errors import Code, Rejected
 from kernel.ids import AlbumId, ArtistId, TrackId, Uri, parse_uri, uri
@@ -43,6 +45,10 @@ class Contexts:
         """The tracks named, as a context of their own. Raises Rejected NOT_FOUND or BAD_REQUEST."""
         return Context(uri=None, revision="", items=_items(await self._tracks([_track_id(u) for u in uris])))
 
+    async def explicit_among(self, uris: Sequence[Uri]) -> frozenset[Uri]:
+        tracks = await self._catalogue.tracks([_track_id(each) for each in uris])
+        return frozenset(piece_uri(track) for track in tracks if track is not None and track.explicit)
+
     async def _tracks_of(self, context_uri: Uri) -> list[Track]:
         match parse_uri(context_uri):
             case ("track" | "episode", _):
@@ -73,7 +79,12 @@ class Contexts:
                 f"{len(track_ids)} tracks asked for: {len(missing)} are not in this catalogue",
                 {"uris": [uri("track", track_id) for track_id in missing[:20]]},
             )
-        return [track for track in found if track is not None]
+        return [await self._playable(track) for track in found if track is not None]
+
+    async def _playable(self, track: Track) -> Track:
+        """Under its own name, though another copy of the recording may be what sounds."""
+        copy = await self._catalogue.copy_of(track)
+        return replace(copy, track_id=track.track_id) if copy is not None else track
 
 
 def _by_album(track: Track) -> tuple[str, str, int, int]:
@@ -100,7 +111,8 @@ def _items(tracks: Sequence[Track]) -> tuple[ContextItem, ...]:
                 uri=piece_uri(track),
                 duration_ms=track.duration_ms,
                 is_speech=track.is_speech,
-                playable=track.available and bool(track.renditions),
+                playable=track.is_there,
+                explicit=track.explicit,
             )
         )
     return tuple(items)

@@ -311,6 +311,12 @@ class EntityHost:
         """See `actors.references.HostRef`."""
         return (await self.listener(user_id)).snapshot("look")
 
+    async def reread(self, user_id: UserId) -> Snapshot:
+        """See `actors.references.HostRef`."""
+        listener = await self.listener(user_id)
+        await listener.session.reread()
+        return listener.snapshot("look")
+
     # --- activation ---------------------------------------------------------------------------------
 
     async def listener(self, user_id: UserId) -> Listener:

@@ -56,6 +56,7 @@ class MediaDesk:
         for item, track in zip(wanted, tracks, strict=True):
             if track is None:
                 continue
+            track = await self._catalogue.copy_of(track) or track
             try:
                 rendition = _rendition(
                     track, device.capabilities, plan, throughput_kbps, chosen.get(item.play_id)
@@ -93,6 +94,7 @@ class MediaDesk:
         (track,) = await self._catalogue.tracks([_track_id(track_uri)])
         if track is None:
             return frozenset(), None
+        track = await self._catalogue.copy_of(track) or track
         codecs = frozenset(rendition.codec for rendition in track.renditions)
         try:
             return codecs, _rendition(track, device.capabilities, plan, throughput_kbps, None)

@@ -6,10 +6,11 @@ music, and there is no retry.
 """
 
 import asyncio
+from collections.abc import Coroutine
 
 import structlog
 
-from catalog.library import Play, counts_as_played, resume_at
+from catalog.library import Play, ResumeAt, counts_as_played, resume_at
 from kernel.errors import SegueError
 from kernel.ids import PlayId, TrackId, UserId, parse_uri
 from kernel.units import Clock, Millis
@@ -43,9 +44,17 @@ class PlayNotes:
         position = position_ms(session.playhead, duration_ms=item.duration_ms, now_ms=now_ms)
         context_uri = session.context.uri if session.context is not None else None
         play = Play(uri=item.uri, context_uri=context_uri, played_at_ms=now_ms, heard_ms=position)
-        task = asyncio.get_running_loop().create_task(
-            self._note(session.user_id, play_id, play, item.duration_ms)
-        )
+        self._write(self._note(session.user_id, play_id, play, item.duration_ms))
+        self.rested(session)
+
+    def rested(self, session: Session) -> None:
+        """`session` as it is since its current item stopped sounding, to go on some day."""
+        where = left_at(session, self._clock.now_ms())
+        if where is not None and len(self._writing) < WRITING_MAX:
+            self._write(self._put_resume_point(session.user_id, *where))
+
+    def _write(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
@@ -58,11 +67,22 @@ class PlayNotes:
         try:
             if counts_as_played(play.heard_ms, duration_ms):
                 await self._library.note_play(user_id, play_id, play)
-            match parse_uri(play.uri):
-                case ("episode", episode_id):
-                    where = resume_at(play.heard_ms, duration_ms, play.played_at_ms)
-                    await self._library.put_resume_point(user_id, TrackId(episode_id), where)
-                case _:
-                    pass
         except SegueError as fault:
             log.warning("play_not_noted", user_id=user_id, why=str(fault))
+
+    async def _put_resume_point(self, user_id: UserId, episode_id: TrackId, where: ResumeAt) -> None:
+        try:
+            await self._library.put_resume_point(user_id, episode_id, where)
+        except SegueError as fault:
+            log.warning("resume_point_not_noted", user_id=user_id, why=str(fault))
+
+
+def left_at(session: Session, now_ms: Millis) -> tuple[TrackId, ResumeAt] | None:
+    """Where the current episode is to go on if it is left now; None when none is current."""
+    item = session.current
+    match parse_uri(item.uri) if item is not None else None:
+        case ("episode", episode_id):
+            position = position_ms(session.playhead, duration_ms=session.duration_ms, now_ms=now_ms)
+            return TrackId(episode_id), resume_at(position, session.duration_ms, now_ms)
+        case _:
+            return None

@@ -20,3 +20,7 @@ class HostRef(Protocol):
     async def look(self, user_id: UserId) -> Snapshot:
         """The user's session and devices now. Raises Unavailable as above."""
         ...
+
+    async def reread(self, user_id: UserId) -> Snapshot:
+        """The same, once the session has read anew what the user wishes (`storage/preferences.py`)."""
+        ...

@@ -14,29 +14,36 @@ import structlog
 
 from actors.contexts import Contexts
 from actors.journal import Journal
+from actors.play_notes import left_at
 from actors.turn import Rest, Turn
 from connect.frames import ErrorBody, Push, Reply
 from kernel.errors import Code, Fenced, Rejected, SegueError, Unavailable
-from kernel.ids import CommandId, DeviceId, SessionId, Uri, UserId, catalogue_id
+from kernel.ids import CommandId, DeviceId, SessionId, TrackId, Uid, Uri, UserId, catalogue_id
 from kernel.units import Clock, Millis
 from sessions.apply import apply
-from sessions.commands import AddToQueue, Play, RestoreQueue, SessionCommand
+from sessions.commands import URIS_MAX, AddToQueue, Play, RemoveFromQueue, RestoreQueue, SessionCommand
 from sessions.decide import decide
 from sessions.events import Event, PlayheadNoted, is_durable
 from sessions.inputs import Candidate, Context, FillAutoplay, Input, World
 from sessions.own_context import own_context, parked_context
-from sessions.project import player_delta, player_state
+from sessions.project import context_delta, player_delta, player_state
 from sessions.queue_version import check_queue_version
 from sessions.record import Record, decode_record, encode_record
 from sessions.replies import recall, remember
 from sessions.state import ContextRef, Session, new_session
 from sessions.upcoming import autoplay_seeds, wants_autoplay
 from sessions.view import PlayerState, QueueVersion
+from sessions.withholding import withholding
+from storage.library import Library
 from storage.ports import Volatile
+from storage.preferences import Preferences
 
 REPLIES_MAX = 64
 PLAYHEAD_TTL_MS = Millis(7 * 24 * 3600 * 1000)
 AUTOPLAY_BATCH = 20
+RESUME_POINTS_MAX = 1_000
+"""Episodes that are begun, of one listener; of more the oldest known starts at its beginning."""
+EPISODE = "spotify:episode:"
 FETCH_DEADLINE_S = 2.0
 
 log = structlog.get_logger()
@@ -91,9 +98,13 @@ class UserSession:
         publish: Callable[[Push], None],
         changed: Callable[[], None],
         lost: Callable[[BaseException], None],
+        preferences: Preferences,
+        library: Library,
         left: Callable[[Session], None] = lambda session: None,
+        rested: Callable[[Session], None] = lambda session: None,
     ) -> None:
-        """`left` is told of a session whose current item gives way, as it was until then."""
+        """`left` is told of a session whose current item gives way, as it was until then; `rested` of one
+        whose current item stopped sounding, as it is from then on."""
         self.user_id = user_id
         self.session_id = SessionId(catalogue_id("session", user_id))
         self.session: Session
@@ -107,7 +118,14 @@ class UserSession:
         self._publish = publish
         self._changed = changed
         self._lost = lost
+        self._preferences = preferences
+        self._library = library
         self._left = left
+        self._rested = rested
+        self._explicit_filter = False
+        """As it was read last: at the start, with each play, and when it is said to have changed."""
+        self._resume_ms: dict[Uri, Millis] = {}
+        """Where the listener is in episodes of what plays or is queued."""
         self._volatile_replies: dict[CommandId, int] = {}
         """The last volatile commands, and the place their reply named; durable ones are in the session."""
         self._turn: Turn[Ask] = Turn(self._handle, poisoned=lost, turned_away=self._refuse)
@@ -138,7 +156,7 @@ class UserSession:
         self._recorded_seq = loaded.seq
         session = await self._with_written_behind(session)
         self.session = session
-        self.context = await self._context_of(session.context)
+        self.context = await self._for_listener(await self._context_of(session.context))
 
     async def _context_of(self, ref: ContextRef | None) -> Context | None:
         """The context that `ref` names; None when there is none, or it is no longer in the catalogue."""
@@ -148,6 +166,55 @@ class UserSession:
             return await self._contexts.resolve(ref.uri)
         except Rejected:
             return None
+
+    async def _for_listener(self, context: Context | None) -> Context | None:
+        """`context` with what the listener's wishes withhold of it. Reads where they left its episodes."""
+        self._explicit_filter = await self._preferences.explicit_filter(self.user_id)
+        if context is None:
+            return None
+        spoken = [item.uri for item in context.items if item.uri.startswith(EPISODE)]
+        if spoken:
+            ids = [TrackId(each.removeprefix(EPISODE)) for each in spoken]
+            found = await self._library.resume_points(self.user_id, ids)
+            for uri, where in zip(spoken, found, strict=True):
+                self._note_resume_point(uri, where.position_ms if where is not None else Millis(0))
+        return withholding(context, explicit=self._explicit_filter)
+
+    def _note_resume_point(self, uri: Uri, position_ms: Millis) -> None:
+        self._resume_ms.pop(uri, None)
+        if position_ms > 0:
+            self._resume_ms[uri] = position_ms
+            if len(self._resume_ms) > RESUME_POINTS_MAX:
+                del self._resume_ms[next(iter(self._resume_ms))]
+
+    def _note_current(self) -> None:
+        if (where := left_at(self.session, self._clock.now_ms())) is not None:
+            self._note_resume_point(Uri(EPISODE + where[0]), where[1].position_ms)
+
+    async def reread(self) -> None:
+        """The listener's wishes may have changed. What sounds goes on; what comes next is derived anew, and
+        what they withhold leaves the lanes. Raises Unavailable."""
+        self._explicit_filter = await self._preferences.explicit_filter(self.user_id)
+        session = self.session
+        lanes = {item.uid: item.uri for item in (*session.queue, *session.autoplay)}
+        explicit = await self._contexts.explicit_among(list(lanes.values())) if self._explicit_filter else ()
+        if self.context is not None:
+            self.context = withholding(self.context, explicit=self._explicit_filter)
+            delta = context_delta(self.session, self.context)
+            self._publish(Push(owner_epoch=self.owner_epoch, seq=self.seq, player=delta, durable=False))
+            self._changed()
+        gone = [uid for uid, uri in lanes.items() if uri in explicit]
+        for first in range(0, len(gone), URIS_MAX):
+            await self._remove(tuple(gone[first : first + URIS_MAX]))
+
+    async def _remove(self, uids: tuple[Uid, ...]) -> None:
+        """Raises what it is refused with."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.post(
+            Ask(RemoveFromQueue(uids=uids), done=lambda: done.set_result(None), refused=done.set_exception)
+        )
+        # Whoever waits may give up; the turn still says when it is done.
+        await asyncio.shield(done)
 
     async def _with_written_behind(self, session: Session) -> Session:
         try:
@@ -223,7 +290,12 @@ class UserSession:
 
     def _world(self, ask: Ask, *, target: Context | None = None, parked: Context | None = None) -> World:
         return World(
-            context=self.context, target=target, parked=parked, actor_id=ask.actor_id, device_id=ask.device_id
+            context=self.context,
+            target=target,
+            parked=parked,
+            actor_id=ask.actor_id,
+            device_id=ask.device_id,
+            resume_ms=self._resume_ms,
         )
 
     async def _fetch_and_decide(self, ask: Ask) -> None:
@@ -236,9 +308,13 @@ class UserSession:
                     case Play(uris=uris) | AddToQueue(uris=uris):
                         target = await self._contexts.of_tracks(uris) if uris else None
                     case RestoreQueue():
-                        parked = await self._context_of(parked_context(self.session))
+                        parked = await self._for_listener(
+                            await self._context_of(parked_context(self.session))
+                        )
                     case _:
                         raise AssertionError(f"{type(ask.command).__name__} needs nothing fetched")
+                target = await self._for_listener(target) if target is not None else None
+            self._note_current()
             rest = self._decide(ask, self._world(ask, target=target, parked=parked), parked or target)
         except TimeoutError:
             late = Unavailable(Code.TIMEOUT, "catalogue asked: no answer in time", None, Millis(500))
@@ -274,7 +350,10 @@ class UserSession:
                 self._lost(error)
             return
         if isinstance(ask.command, Play | RestoreQueue):
-            self.context = fetched
+            # Once more: the filter may have been set while this was fetched and written.
+            self.context = (
+                withholding(fetched, explicit=self._explicit_filter) if fetched is not None else None
+            )
         self._apply(ask, events, durable=True)
         await self._journal.put_snapshot_if_due(lambda: msgspec.msgpack.encode(self.session))
 
@@ -293,7 +372,10 @@ class UserSession:
         for event in events:
             session = apply(session, event)
         if session.play_id != self.session.play_id:
+            self._note_current()
             self._left(self.session)
+        elif self.session.playhead.is_playing and not session.playhead.is_playing:
+            self._rested(session)
         self.session = session
         if not durable:
             self._unwritten = self._unlogged = True
@@ -330,8 +412,9 @@ class UserSession:
         try:
             async with asyncio.timeout(FETCH_DEADLINE_S):
                 candidates = await self._autoplay.candidates(seeds, AUTOPLAY_BATCH)
-            if candidates:
-                self.post(Ask(FillAutoplay(candidates=candidates)))
+            heard = tuple(each for each in candidates if not (self._explicit_filter and each.explicit))
+            if heard:
+                self.post(Ask(FillAutoplay(candidates=heard)))
         except (SegueError, TimeoutError) as error:
             # The music goes on with what the lanes hold; the next durable change asks again.
             log.warning("autoplay_not_found", user_id=self.user_id, why=str(error))

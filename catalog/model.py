@@ -109,6 +109,11 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
     covers: tuple[Cover, ...] = ()
     """Largest first."""
 
+    @property
+    def is_there(self) -> bool:
+        """There are bytes of it to play."""
+        return self.available and bool(self.renditions)
+
 
 class Album(msgspec.Struct, frozen=True, kw_only=True):
     """Tracks in order."""

@@ -9,6 +9,7 @@ between:
     account_blocks     user id -> nothing              there while the account is disabled
     must_change        user id -> nothing              there until the first password was replaced
     session_epochs     user id/epoch -> when           one more by each "log out everywhere"
+    explicit_filters   user id -> nothing              there while explicit pieces are not to be played
 
 So a password change and a disabling at one instant cannot undo each other. A name that was claimed by a
 process that died before its second insert is free for the next who asks: whoever inserts the account under
@@ -30,10 +31,11 @@ from catalog.model import Plan
 from kernel.errors import Code, Rejected, Unavailable
 from kernel.ids import UserId, catalogue_id, ulid
 from kernel.units import Clock, Millis
-from serve.buckets import Buckets
+from serve.buckets import SharedBuckets
 from serve.identity.addresses import range_of
 from serve.identity.withdrawals import withdraw_user
-from storage.ports import Documents
+from storage.ports import Documents, Volatile
+from storage.preferences import Preferences
 
 USERNAME_CHARS_MAX = 64
 PASSWORD_CHARS_MIN = 8
@@ -89,7 +91,6 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     username: str
     plan: Plan
     country: str
-    explicit_filter: bool
     created_at_ms: Millis
     first_hash: str
     """Of the password it was made with; `account_passwords` overrides it."""
@@ -97,24 +98,33 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Accounts:
-    def __init__(self, documents: Documents, clock: Clock, *, hasher: PasswordHasher | None = None) -> None:
-        """`hasher`: tests pass a cheap one."""
+    def __init__(
+        self,
+        documents: Documents,
+        clock: Clock,
+        *,
+        hasher: PasswordHasher | None = None,
+        volatile: Volatile | None = None,
+    ) -> None:
+        """`hasher`: tests pass a cheap one. `volatile`: where all processes that log people in count their
+        tries together; None: this one counts alone."""
         self._documents = documents
         self._clock = clock
+        self._preferences = Preferences(documents)
         # OWASP's argon2id figures (19 MiB, t=2, p=1): 40 ms of one core, which sessions share.
         self._hasher = hasher or PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
         self._hashing = asyncio.Semaphore(HASHES_AT_ONCE)
         self._hashes_waiting = 0
         self._dummy_hash: str | None = None
-        self._account_tries = Buckets(
-            clock, burst=ACCOUNT_TRIES_BURST, refill_s=ACCOUNT_TRY_EVERY_S, names_max=NAMES_LIMITED_MAX
-        )
-        self._address_tries = Buckets(
-            clock, burst=ADDRESS_TRIES_BURST, refill_s=ADDRESS_TRY_EVERY_S, names_max=NAMES_LIMITED_MAX
-        )
-        self._range_tries = Buckets(
-            clock, burst=RANGE_TRIES_BURST, refill_s=RANGE_TRY_EVERY_S, names_max=NAMES_LIMITED_MAX
-        )
+
+        def tries(kind: str, burst: int, refill_s: float) -> SharedBuckets:
+            return SharedBuckets(
+                clock, volatile, kind=kind, burst=burst, refill_s=refill_s, names_max=NAMES_LIMITED_MAX
+            )
+
+        self._account_tries = tries("account", ACCOUNT_TRIES_BURST, ACCOUNT_TRY_EVERY_S)
+        self._address_tries = tries("address", ADDRESS_TRIES_BURST, ADDRESS_TRY_EVERY_S)
+        self._range_tries = tries("range", RANGE_TRIES_BURST, RANGE_TRY_EVERY_S)
 
     async def add(
         self,
@@ -134,19 +144,20 @@ class Accounts:
             username=unicodedata.normalize("NFKC", username.strip()),
             plan=checked_plan(plan),
             country=checked_country(country),
-            explicit_filter=explicit_filter,
             created_at_ms=self._clock.now_ms(),
             first_hash=await self._hash(checked_password(password)),
             admin=admin,
         )
-        if must_change and await self.get(stored.user_id) is None:
+        if (must_change or explicit_filter) and await self.get(stored.user_id) is None:
             # Before the account is there, so that nobody gets in between.
-            await self._documents.put("must_change", [(stored.user_id, b"")])
+            if must_change:
+                await self._documents.put("must_change", [(stored.user_id, b"")])
+            await self._preferences.set_explicit_filter(stored.user_id, enabled=explicit_filter)
         if not await self._documents.insert("accounts", stored.user_id, _encode(stored)):
             raise Rejected(
                 Code.BAD_REQUEST, f"account {username!r} rejected: the name is taken", {"reason": "taken"}
             )
-        return _account(stored, disabled=False, must_change=must_change)
+        return _account(stored, disabled=False, must_change=must_change, explicit_filter=explicit_filter)
 
     async def get(self, user_id: UserId) -> Account | None:
         """None when there is no such account."""
@@ -213,19 +224,19 @@ class Accounts:
         """
         tries = self._tries(_folded(username)[:USERNAME_CHARS_MAX], address)
         for place, (buckets, name) in enumerate(tries):
-            if (wait_ms := buckets.take(name)) is not None:
-                _give_back(tries[:place])
+            if (wait_ms := await buckets.take(name)) is not None:
+                await _give_back(tries[:place])
                 raise Unavailable(Code.RATE_LIMITED, "login rejected: too many tries", None, wait_ms)
         try:
             account = await self.verify(username, password)
         except Unavailable:
-            _give_back(tries)  # nothing was learnt about the password
+            await _give_back(tries)  # nothing was learnt about the password
             raise
         if account is None:
             raise Rejected(
                 Code.UNAUTHORIZED, "login rejected: no enabled account has this name and this password"
             )
-        _give_back(tries)
+        await _give_back(tries)
         return account
 
     async def verify(self, username: str, password: str) -> Account | None:
@@ -240,6 +251,7 @@ class Accounts:
         [later] = await self._documents.get("account_passwords", ids)
         [block] = await self._documents.get("account_blocks", ids)
         [must_change] = await self._documents.get("must_change", ids)
+        explicit_filter = await self._preferences.explicit_filter(UserId(ids[0]))
         epochs = await self._epochs(UserId(ids[0]))
         found = _decode(stored) if stored is not None else None
         if len(password.encode("utf-8", "surrogatepass")) > PASSWORD_BYTES_MAX:
@@ -254,10 +266,11 @@ class Accounts:
             found,
             disabled=False,
             must_change=must_change is not None,
+            explicit_filter=explicit_filter,
             session_epoch=epochs[-1] if epochs else 0,
         )
 
-    def _tries(self, name: str, address: str) -> tuple[tuple[Buckets, str], ...]:
+    def _tries(self, name: str, address: str) -> tuple[tuple[SharedBuckets, str], ...]:
         return (
             (self._range_tries, range_of(address)),
             (self._address_tries, address),
@@ -284,16 +297,18 @@ class Accounts:
         found: list[Account | None] = []
         for value, block, change in zip(stored, blocks, changes, strict=True):
             account = _decode(value) if value is not None else None
-            epochs = await self._epochs(account.user_id) if account is not None else []
+            if account is None:
+                found.append(None)
+                continue
+            epochs = await self._epochs(account.user_id)
             found.append(
                 _account(
                     account,
                     disabled=block is not None,
                     must_change=change is not None,
+                    explicit_filter=await self._preferences.explicit_filter(account.user_id),
                     session_epoch=epochs[-1] if epochs else 0,
                 )
-                if account is not None
-                else None
             )
         return found
 
@@ -398,20 +413,25 @@ def _epoch_id(user_id: UserId, epoch: int) -> str:
     return f"{user_id}/{epoch:0{EPOCH_DIGITS}d}"
 
 
-def _give_back(tries: Sequence[tuple[Buckets, str]]) -> None:
+async def _give_back(tries: Sequence[tuple[SharedBuckets, str]]) -> None:
     for buckets, name in tries:
-        buckets.give_back(name)
+        await buckets.give_back(name)
 
 
 def _account(
-    stored: _Stored, *, disabled: bool, must_change: bool = False, session_epoch: int = 0
+    stored: _Stored,
+    *,
+    disabled: bool,
+    must_change: bool = False,
+    explicit_filter: bool = False,
+    session_epoch: int = 0,
 ) -> Account:
     return Account(
         user_id=stored.user_id,
         username=stored.username,
         plan=stored.plan,
         country=stored.country,
-        explicit_filter=stored.explicit_filter,
+        explicit_filter=explicit_filter,
         created_at_ms=stored.created_at_ms,
         disabled=disabled,
         must_change=must_change,

@@ -39,6 +39,7 @@ from serve.rest.browse import BrowseEndpoints
 from serve.rest.catalogue import CatalogueEndpoints
 from serve.rest.connect import ConnectEndpoint
 from serve.rest.exchange import BODY_BYTES_MAX, error_response, json_response, tagged_response
+from serve.rest.identity import identity_operations
 from serve.rest.library import LibraryEndpoints
 from serve.rest.openapi import document
 from serve.rest.player import PlayerEndpoints
@@ -52,6 +53,7 @@ from serve.tokens import Tokens
 from storage.catalogue import Catalogue
 from storage.library import Library
 from storage.ports import Documents
+from storage.preferences import Preferences
 
 GUARDED = "/v1/"
 """Paths that need a token."""
@@ -84,7 +86,10 @@ def create_api(
     """
     minted = random.SystemRandom()
     shapes = Shapes(base_url=settings.http_url, art_url=settings.edge_url)
-    reader = CatalogueReader(Catalogue(documents, clock), Library(documents, clock), shapes, clock)
+    preferences = Preferences(documents)
+    reader = CatalogueReader(
+        Catalogue(documents, clock), Library(documents, clock), preferences, shapes, clock
+    )
     registry = CollectorRegistry()
 
     def mint_command_id() -> CommandId:
@@ -108,12 +113,13 @@ def create_api(
         *SpokenEndpoints(reader).operations(),
         *BrowseEndpoints(reader, clock).operations(),
         *SearchEndpoint(reader).operations(),
-        *UserEndpoints(accounts, shapes).operations(),
+        *UserEndpoints(accounts, preferences, directory, shapes).operations(),
         *ConnectEndpoint(directory, tokens, Limits(lease_s=settings.lease_s)).operations(),
         *account_operations(identity),
         *not_offered.operations(),
     ]
-    described = document(table, base_url=settings.http_url)
+    shown = [*table, *identity_operations(identity)]
+    described = document(shown, base_url=settings.http_url)
 
     def openapi(request: Request) -> Response:
         return tagged_response(request, described)
@@ -121,7 +127,7 @@ def create_api(
     routes = [
         *(route for route in identity if not route.path.startswith(GUARDED)),
         *operations.routes(table),
-        *reference.routes(table),
+        *reference.routes(shown),
         Route(OPENAPI_PATH, openapi, methods=["GET"]),
         Route("/healthz", _healthz(documents), methods=["GET"]),
         Route("/healthz/live", _live, methods=["GET"]),

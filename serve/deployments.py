@@ -72,7 +72,7 @@ class Api:
             self._settings,
             documents=documents,
             tokens=Tokens(self._keys, self._clock, self._settings, self._withdrawals),
-            accounts=Accounts(documents, self._clock),
+            accounts=Accounts(documents, self._clock, volatile=self._stores.volatile),
             directory=Directory(self._stores.ownership, _reach, self._clock),
             clock=self._clock,
             behind_proxy=True,

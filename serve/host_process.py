@@ -142,6 +142,10 @@ class HostProcess:
         """The same for a snapshot."""
         return encode(await self._host.look(user_id), Encoding.MSGPACK)
 
+    async def reread(self, user_id: UserId) -> bytes:
+        """The same, after the user's wishes were read anew."""
+        return encode(await self._host.reread(user_id), Encoding.MSGPACK)
+
     async def opened(self, shards: Mapping[int, int]) -> None:
         """Another host gave these (shard to epoch) to this one."""
         self._host.gain(shards)

@@ -48,7 +48,8 @@ class Play(msgspec.Struct, frozen=True, kw_only=True, tag_field="endpoint", tag=
     offset_uri: Uri | None = None
     """Start at this track of the context; at most one of the two offsets."""
     offset_index: Annotated[int, Meta(ge=0)] | None = None
-    position_ms: PositionMs = Millis(0)
+    position_ms: PositionMs | None = None
+    """None: an episode goes on where it was left, anything else begins at its start."""
     shuffle: bool | None = None
     """None leaves the option as it is."""
     device_id: DeviceId | None = None

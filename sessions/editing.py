@@ -31,11 +31,13 @@ def add_to_queue(session: Session, command: AddToQueue, world: World, now_ms: Mi
     found = world.target.items if world.target is not None else ()
     if len(found) != len(command.uris):
         raise Rejected(Code.NOT_FOUND, f"add of {len(command.uris)} uris rejected: {len(found)} were found")
-    if blocked := [item.uri for item in found if not item.playable]:
+    if blocked := [item.uri for item in found if not item.may_play]:
+        withheld = any(item.withheld for item in found)
         raise Rejected(
             Code.NOT_PLAYABLE,
-            f"add of {len(found)} uris rejected: {len(blocked)} may not be played here",
-            {"uris": blocked},
+            f"add of {len(found)} uris rejected: {len(blocked)} may not be played here"
+            + ("; the explicit filter is on" if withheld else ""),
+            {"uris": blocked, "reasons": ["explicit" if withheld else "unavailable"]},
         )
     _check_room(session, len(session.queue) + len(found), f"add of {len(found)} items")
     items = [

@@ -1,5 +1,7 @@
 """What only the server says to a session, and what it lends it to decide with. Never decoded from a frame."""
 
+from collections.abc import Mapping
+
 import msgspec
 
 from kernel.ids import DeviceId, PlayId, Uid, Uri, UserId
@@ -17,6 +19,13 @@ class ContextItem(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     duration_ms: Millis
     is_speech: bool = False
     playable: bool = True
+    explicit: bool = False
+    withheld: bool = False
+    """The listener's own filter keeps it from being played."""
+
+    @property
+    def may_play(self) -> bool:
+        return self.playable and not self.withheld
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +43,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     uri: Uri
     duration_ms: Millis
     is_speech: bool = False
+    explicit: bool = False
     reason: Reason
 
 
@@ -51,6 +61,8 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     device_id: DeviceId | None = None
     """Where a `play` or `resume` without an active device would sound: connected and able to play; None when
     there is no such device."""
+    resume_ms: Mapping[Uri, Millis] = msgspec.field(default_factory=dict)
+    """Where episodes were left that are to go on there when a listener turns to them."""
 
 
 class Reported(msgspec.Struct, frozen=True, kw_only=True):

@@ -88,7 +88,7 @@ def _walk(session: Session, context: Context | None) -> Iterator[tuple[int, int]
         order = permutation(items, ref.shuffle, iteration).order
         found = False
         for place in range(start, len(order)):
-            if items[order[place]].playable:
+            if items[order[place]].may_play:
                 found = True
                 yield order[place], iteration
         if session.repeat is not Repeat.CONTEXT or (start == 0 and not found):
@@ -108,7 +108,7 @@ def first_place(session: Session, context: Context | None) -> Place | None:
     items = items_of(ref, context)
     iteration = 0 if ref.cursor is None else ref.cursor.iteration + 1
     for index in permutation(items, ref.shuffle, iteration).order:
-        if items[index].playable:
+        if items[index].may_play:
             return place_in(ref, items, index, iteration)
     return None
 
@@ -165,7 +165,7 @@ def befores(session: Session, context: Context | None) -> Iterator[Before]:
         place = _after(ref, items, cursor)
     order = permutation(items, ref.shuffle, cursor.iteration).order
     for index in reversed(order[:place]):
-        if items[index].playable:
+        if items[index].may_play:
             there = place_in(ref, items, index, cursor.iteration)
             yield Before(there.item, there.cursor, popped)
 

@@ -117,6 +117,11 @@ def player_delta(
     return delta
 
 
+def context_delta(session: Session, context: Context | None) -> PlayerDelta:
+    """What another view of the same context changes: `context` has other items withheld than before."""
+    return replace(PlayerDelta(), **_queue(session, context), **_disallows(session, context))
+
+
 def _position_delta(session: Session) -> PlayerDelta:
     """The commonest push of all: five fields."""
     head = session.playhead

@@ -36,14 +36,19 @@ def play(session: Session, command: Play, world: World, now_ms: Millis) -> list[
     )
     place = _first(ref, target.items, asked)
     if place is None:
+        withheld = any(item.withheld for item in target.items)
         raise Rejected(
             Code.NOT_PLAYABLE,
-            f"play of {_named(command)} rejected: none of its {len(target.items)} items may be played here",
+            f"play of {_named(command)} rejected: none of its {len(target.items)} items may be played here"
+            + ("; the explicit filter is on" if withheld else ""),
+            {"reasons": ["explicit" if withheld else "unavailable"]},
         )
     is_asked = asked is None or (place.cursor is not None and place.cursor.index == asked)
     moved = activation(session, world, named=command.device_id)
     loaded = ContextLoaded(context=ref, shuffle=shuffled, at_ms=now_ms)
-    start = command.position_ms if is_asked else Millis(0)
+    start = command.position_ms if is_asked else None
+    if start is None:
+        start = world.resume_ms.get(place.item.uri, Millis(0))
     return [*moved, loaded, started(session, place, "play", now_ms, playing=True, position=start)]
 
 
@@ -140,7 +145,7 @@ def _first(ref: ContextRef, items: tuple[ContextItem, ...], asked: int | None) -
     # Shuffled, the asked item is pinned and so comes first by itself.
     begin = asked if asked is not None and ref.shuffle is None else 0
     for index in order[begin:]:
-        if items[index].playable:
+        if items[index].may_play:
             return place_in(ref, items, index, 0)
     return None
 

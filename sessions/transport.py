@@ -54,7 +54,7 @@ def resume(session: Session, command: Resume, world: World, now_ms: Millis) -> l
         return [*moved, Resumed(position_ms=position(session, now_ms), at_ms=now_ms)]
     place = next_place(session, world.context) or first_place(session, world.context)
     assert place is not None, "resuming is disallowed when nothing can be played"
-    return [*moved, started(session, place, "resume", now_ms, playing=True)]
+    return [*moved, started(session, place, "resume", now_ms, playing=True, position=_left_at(place, world))]
 
 
 def seek(session: Session, to_ms: Millis, world: World, now_ms: Millis) -> list[Event]:
@@ -75,7 +75,8 @@ def skip_next(session: Session, command: SkipNext, world: World, now_ms: Millis)
     check("skipping_next", session, world.context)
     place = next_place(session, world.context)
     assert place is not None, "skipping is disallowed when nothing comes next"
-    return [started(session, place, "skip", now_ms, playing=_goes_on(session))]
+    goes_on = _goes_on(session)
+    return [started(session, place, "skip", now_ms, playing=goes_on, position=_left_at(place, world))]
 
 
 def skip_prev(session: Session, command: SkipPrev, world: World, now_ms: Millis) -> list[Event]:
@@ -86,7 +87,16 @@ def skip_prev(session: Session, command: SkipPrev, world: World, now_ms: Millis)
         return [Seeked(position_ms=TRACK_START, at_ms=now_ms)]
     before = next(befores(session, world.context))
     place = Place(before.item, before.cursor)
-    return [started(session, place, "back", now_ms, playing=_goes_on(session), popped=before.popped)]
+    begun = started(
+        session,
+        place,
+        "back",
+        now_ms,
+        playing=_goes_on(session),
+        position=_left_at(place, world),
+        popped=before.popped,
+    )
+    return [begun]
 
 
 def play_item(session: Session, command: PlayItem, world: World, now_ms: Millis) -> list[Event]:
@@ -100,12 +110,22 @@ def play_item(session: Session, command: PlayItem, world: World, now_ms: Millis)
                 # Past the rest of the context: it would come back after this item otherwise.
                 place = Place(place.item, last_cursor(session, context))
             moved = activation(session, world, named=None)
-            return [*moved, started(session, place, "jump", now_ms, playing=True)]
+            begun = started(session, place, "jump", now_ms, playing=True, position=_left_at(place, world))
+            return [*moved, begun]
     for _, before in zip(range(PREV_MAX), befores(session, context), strict=False):
         if before.item.uid == uid:
             place = Place(before.item, before.cursor)
             moved = activation(session, world, named=None)
-            return [*moved, started(session, place, "back", now_ms, playing=True, popped=before.popped)]
+            begun = started(
+                session,
+                place,
+                "back",
+                now_ms,
+                playing=True,
+                position=_left_at(place, world),
+                popped=before.popped,
+            )
+            return [*moved, begun]
     raise Rejected(
         Code.NOT_FOUND,
         f"play of item {uid} rejected: it is neither among the next {NEXT_MAX} nor the last {PREV_MAX}",
@@ -174,6 +194,10 @@ def activation(session: Session, world: World, *, named: DeviceId | None) -> lis
             raise Rejected(Code.NO_ACTIVE_DEVICE, "playing rejected: no device is active and none was named")
         return []
     return [Activated(device_id=target, device_epoch=session.device_epoch + 1)]
+
+
+def _left_at(place: Place, world: World) -> Millis:
+    return world.resume_ms.get(place.item.uri, TRACK_START)
 
 
 def position(session: Session, now_ms: Millis) -> Millis:

@@ -57,6 +57,13 @@ class Catalogue:
         """In the order asked, None where there is none; at most `CACHE_TTL_MS` old."""
         return await self._tracks.get(ids)
 
+    async def copy_of(self, track: Track) -> Track | None:
+        """The same recording (ISRC) in other files, when its own are gone; None when there is none."""
+        if track.is_there or track.isrc is None or not track.artist_ids:
+            return None
+        theirs = await self.tracks_by_artist(track.artist_ids[0])
+        return next((each for each in theirs if each.isrc == track.isrc and each.is_there), None)
+
     async def albums(self, ids: Sequence[AlbumId]) -> list[Album | None]:
         return await self._albums.get(ids)
 

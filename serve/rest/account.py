@@ -55,7 +55,7 @@ def account_operations(routes: Iterable[Route]) -> list[Operation[Any, Any]]:
                     path=route.path,
                     summary=described.summary,
                     tag="Account",
-                    handler=_asked(route.endpoint),
+                    handler=asked(route.endpoint),
                     params=described.params,
                     answers=described.answers,
                     refusals=described.refusals,
@@ -65,8 +65,8 @@ def account_operations(routes: Iterable[Route]) -> list[Operation[Any, Any]]:
     return made
 
 
-def _asked(handler: Handler) -> Callable[[Ask[Any, None]], Awaitable[Response]]:
-    async def asked(ask: Ask[Any, None]) -> Response:
+def asked(handler: Handler) -> Callable[[Ask[Any, None]], Awaitable[Response]]:
+    async def answer(ask: Ask[Any, None]) -> Response:
         return await handler(ask.request)
 
-    return asked
+    return answer

@@ -67,7 +67,16 @@ Uris = Annotated[
 
 class SavedPage(Paged, frozen=True, kw_only=True):
     after: (
-        Annotated[str, Meta(pattern="^[0-9]+$", min_length=17, max_length=17, description="From `next`.")]
+        Annotated[
+            str,
+            Meta(
+                pattern="^[0-9]+$",
+                min_length=17,
+                max_length=17,
+                description="From `next`.",
+                examples=["99820414760528900"],
+            ),
+        ]
         | None
     ) = None
 

@@ -98,7 +98,7 @@ class SimplifiedTrack(msgspec.Struct, frozen=True, kw_only=True, tag_field="type
     id: TrackId
     is_playable: bool
     linked_from: LinkedFrom | UnsetType = UNSET
-    """Left out, as in the Web API: nothing here is relinked to another recording."""
+    """The track that was asked for, when its files are gone and another copy of the recording is shown."""
     restrictions: Restrictions | UnsetType = UNSET
     """There when it may not be played, with the reason."""
     name: str

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from kernel.errors import TABLE, Code
+from serve.identity.page_sessions import COOKIE
+from serve.rest.examples import example_of
 from serve.rest.operations import Operation, Parameter
 from serve.tokens import SCOPES
 from serve.version import VERSION
@@ -40,7 +42,8 @@ class ErrorObject(msgspec.Struct, frozen=True, kw_only=True):
 def refusals_of(operation: Operation[Any, Any]) -> dict[int, list[Code]]:
     """Status to the codes that an answer of that status may carry."""
     codes: list[Code] = [*operation.refusals, *EVERYWHERE]
-    codes.append(Code.UNAUTHORIZED)
+    if operation.own_security is None:
+        codes.append(Code.UNAUTHORIZED)
     # A client that acts for itself has no listener: nothing below /v1/me is for it.
     if operation.scopes or operation.path.startswith("/v1/me"):
         codes.append(Code.FORBIDDEN)
@@ -56,16 +59,17 @@ def refusals_of(operation: Operation[Any, Any]) -> dict[int, list[Code]]:
 
 def document(operations: Sequence[Operation[Any, Any]], *, base_url: str) -> dict[str, Any]:
     """`operations` as OpenAPI. `base_url`: this server, without a slash at the end."""
-    types: list[Any] = [ErrorObject]
+    types: list[Any] = [ErrorObject, str]
     for each in operations:
-        types += [kind for kind in each.answers.values() if kind is not None]
+        types += [kind for kind in (*each.answers.values(), each.refusal) if kind is not None]
         if each.body is not None:
             types.append(each.body)
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(types, _without_words(schemas), strict=True))
+    shown = Shown(schema_of, components)
     paths: dict[str, dict[str, Any]] = {}
     for each in operations:
-        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, schema_of)
+        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each, shown)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -90,27 +94,52 @@ def document(operations: Sequence[Operation[Any, Any]], *, base_url: str) -> dic
                             "scopes": {scope: _scope_words(scope) for scope in SCOPES},
                         }
                     },
-                }
+                },
+                "client": {"type": "http", "scheme": "basic", "description": "A client's id and secret."},
+                "page": {"type": "apiKey", "in": "cookie", "name": COOKIE},
             },
         },
     }
 
 
-def _operation(each: Operation[Any, Any], schema_of: Mapping[Any, Any]) -> dict[str, Any]:
+class Shown(NamedTuple):
+    """Types as the document has them."""
+
+    schemas: Mapping[Any, Any]
+    components: Mapping[str, Any]
+
+    def body(self, kind: Any, example: Any = None) -> dict[str, Any]:
+        if kind is str:
+            return {"schema": {"type": "string"}, "example": "<!doctype html>…"}
+        schema = self.schemas[kind]
+        return {
+            "schema": schema,
+            "example": example if example is not None else example_of(schema, self.components),
+        }
+
+
+def _media(kind: Any) -> str:
+    return "text/html" if kind is str else "application/json"
+
+
+def _operation(each: Operation[Any, Any], types: Shown) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "operationId": each.operation_id,
         "summary": each.summary,
         "tags": [each.tag],
-        "responses": {**_answers(each, schema_of), **_refusals(each, schema_of)},
+        "responses": {**_answers(each, types), **_refusals(each, types)},
         # Any one of the scopes is enough, hence one requirement for each.
         "security": [{"oauth2": [scope]} for scope in each.scopes] or [{"oauth2": []}],
     }
+    if each.own_security is not None:
+        shown["security"] = [*({name: []} for name in each.own_security), {}]
     if each.description:
         shown["description"] = each.description
     if each.parameters:
         shown["parameters"] = [_parameter(parameter) for parameter in each.parameters]
     if each.body is not None:
-        content = {"application/json": {"schema": schema_of[each.body]}}
+        media = "application/x-www-form-urlencoded" if each.is_form else "application/json"
+        content = {media: types.body(each.body)}
         shown["requestBody"] = {"required": each.body_required, "content": content}
     return shown
 
@@ -131,17 +160,16 @@ def _parameter(each: Parameter) -> dict[str, Any]:
     }
     if schema.get("type") == "array":
         shown |= {"style": "form", "explode": False}
-    if examples := each.schema.get("examples"):
-        shown["example"] = examples[0]
+    shown["example"] = example_of(each.schema, {}, name=each.name)
     return shown
 
 
-def _answers(each: Operation[Any, Any], schema_of: Mapping[Any, Any]) -> dict[str, Any]:
+def _answers(each: Operation[Any, Any], types: Shown) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for status, kind in each.answers.items():
         answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
         if kind is not None:
-            answer["content"] = {"application/json": {"schema": schema_of[kind]}}
+            answer["content"] = {_media(kind): types.body(kind)}
         if each.cached and status == 200:
             answer["headers"] = {
                 "ETag": _header("Of the bytes of the answer; send it as If-None-Match."),
@@ -153,19 +181,29 @@ def _answers(each: Operation[Any, Any], schema_of: Mapping[Any, Any]) -> dict[st
     return shown
 
 
-def _refusals(each: Operation[Any, Any], schema_of: Mapping[Any, Any]) -> dict[str, Any]:
+def _refusals(each: Operation[Any, Any], types: Shown) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for status, codes in refusals_of(each).items():
         meanings = "; ".join(f"`{code.value}`: {TABLE[code].text}" for code in codes)
         example = {"error": {"status": status, "message": TABLE[codes[0]].text, "reason": codes[0].value}}
         answer: dict[str, Any] = {
             "description": meanings,
-            "content": {"application/json": {"schema": schema_of[ErrorObject], "example": example}},
+            "content": _refusal_content(each, types, example),
         }
         if any(TABLE[code].retry for code in codes):
             answer["headers"] = {"Retry-After": _header("Seconds to wait, where the time is known.")}
         shown[str(status)] = answer
     return shown
+
+
+def _refusal_content(each: Operation[Any, Any], types: Shown, example: Any) -> dict[str, Any]:
+    usual = types.body(ErrorObject, example)
+    if each.refusal is None:
+        return {"application/json": usual}
+    own = types.body(each.refusal)
+    if each.refusal is str:
+        return {"text/html": own, "application/json": usual}
+    return {"application/json": {**own, "schema": {"anyOf": [own["schema"], usual["schema"]]}}}
 
 
 def _without_words(value: Any) -> Any:

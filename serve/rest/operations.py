@@ -24,6 +24,7 @@ from serve.tokens import AccessClaims
 SHOWN_CHARS_MAX = 64
 """Of what a client sent, in a message about it."""
 _NUMBER = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+_DECIMAL = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 _PLACEHOLDER = re.compile(r"{(\w+)}")
 _AT = re.compile(r" - at `\$\.?(.*)`$")
 
@@ -72,6 +73,12 @@ class Operation(Generic[P, B]):
     description: str = ""
     cached: bool = False
     """Carries an ETag and may answer 304."""
+    is_form: bool = False
+    """The body is a form, not JSON."""
+    refusal: Any = None
+    """Type of a refusal's body beside the usual one, `str` for a page; None: there is no other."""
+    own_security: tuple[str, ...] | None = None
+    """None: a token is needed. Else none is, and these schemes of the document count instead."""
     slash: bool = False
     """Client libraries spell it with a slash at the end; that is answered as well."""
 
@@ -161,6 +168,10 @@ class Parameter:
                 if not _NUMBER.fullmatch(text):
                     raise ValueError("no number")
                 return int(text)
+            case "number":
+                if not _DECIMAL.fullmatch(text):
+                    raise ValueError("no number")
+                return float(text)
             case "boolean":
                 # As JSON writes them, and Python: client libraries send either.
                 return {"true": True, "false": False}[text.lower()] if text.lower() in _BOOLEANS else text
@@ -195,6 +206,8 @@ def allowed(schema: Mapping[str, Any]) -> str:
             return f"a whole number from {low} to {high}"
         case {"type": "integer"}:
             return "a whole number"
+        case {"type": "number"}:
+            return f"a number from {low} to {high}"
         case {"type": "boolean"}:
             return "true or false"
         case {"type": "array", "items": items}:

@@ -49,9 +49,11 @@ from sessions.commands import (
     SeekTo,
     SetRepeat,
     SetShuffle,
+    SetSpeed,
     SetVolume,
     SkipNext,
     SkipPrev,
+    Speed,
     Transfer,
 )
 from sessions.view import PlayerState
@@ -147,6 +149,10 @@ class ShuffleParams(OnDevice, frozen=True, kw_only=True):
     state: bool
 
 
+class SpeedParams(OnDevice, frozen=True, kw_only=True):
+    speed: Annotated[Speed, Meta(description="1 is as it was spoken.", examples=[1.5])]
+
+
 class VolumeParams(OnDevice, frozen=True, kw_only=True):
     volume_percent: Annotated[Percent, Meta(description="0 is silent.", examples=[50])]
 
@@ -169,6 +175,7 @@ class PlayBody(msgspec.Struct, frozen=True, kw_only=True):
     uris: Annotated[tuple[UriText, ...], Meta(max_length=URIS_MAX)] | None = None
     offset: Offset | None = None
     position_ms: PositionMs | None = None
+    """Left out: an episode goes on where it was left, anything else begins at its start."""
 
 
 class TransferBody(msgspec.Struct, frozen=True, kw_only=True):
@@ -300,6 +307,14 @@ class PlayerEndpoints:
             change("PUT", "/repeat", "Set repeat", self.repeat, RepeatParams),
             change("PUT", "/shuffle", "Set shuffle", self.shuffle, ShuffleParams),
             change("PUT", "/volume", "Set a device's volume", self.volume, VolumeParams),
+            change(
+                "PUT",
+                "/speed",
+                "Set the playback speed of what is spoken",
+                self.speed,
+                SpeedParams,
+                description="Segue's own. Kept for the next that is spoken; refused while music plays.",
+            ),
             change("POST", "/queue", "Add to the queue", self.add_to_queue, QueueParams),
         ]
 
@@ -405,7 +420,7 @@ class PlayerEndpoints:
                 uris=body.uris or (),
                 offset_uri=offset.uri,
                 offset_index=offset.position,
-                position_ms=body.position_ms or Millis(0),
+                position_ms=body.position_ms,
                 device_id=_device_id(ask),
             ),
         )
@@ -437,6 +452,9 @@ class PlayerEndpoints:
         return await self._command(
             ask, SetVolume(volume_percent=ask.params.volume_percent, device_id=_device_id(ask))
         )
+
+    async def speed(self, ask: Ask[SpeedParams, None]) -> Response:
+        return await self._command(ask, SetSpeed(speed=ask.params.speed))
 
     async def add_to_queue(self, ask: Ask[QueueParams, None]) -> Response:
         return await self._command(ask, AddToQueue(uris=(Uri(ask.params.uri),)))

@@ -21,12 +21,21 @@ from serve.rest.shapes import Resume, Shapes
 from serve.tokens import AccessClaims
 from storage.catalogue import Catalogue
 from storage.library import Library
+from storage.preferences import Preferences
 
 READ_POSITION = "user-read-playback-position"
 
 
 class CatalogueReader:
-    def __init__(self, catalogue: Catalogue, library: Library, shapes: Shapes, clock: Clock) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        library: Library,
+        preferences: Preferences,
+        shapes: Shapes,
+        clock: Clock,
+    ) -> None:
+        self.preferences = preferences
         self.catalogue = catalogue
         self.library = library
         self.shapes = shapes
@@ -38,28 +47,46 @@ class CatalogueReader:
     def in_market(self, claims: AccessClaims) -> Shapes:
         return self.shapes.in_market(claims.country)
 
+    async def _for_listener(self, pieces: Sequence[Track | None], claims: AccessClaims) -> Shapes:
+        """As `in_market`, with the listener's explicit filter, which is read when it makes a difference."""
+        if not any(piece is not None and piece.explicit for piece in pieces):
+            return self.in_market(claims)
+        explicit_filter = await self.preferences.explicit_filter(claims.user_id)
+        return self.shapes.in_market(claims.country, explicit_filter=explicit_filter)
+
     # --- pieces -------------------------------------------------------------------------------------
 
     async def track_objects(
         self, wanted: Sequence[TrackId], claims: AccessClaims
     ) -> list[TrackObject | None]:
         """In the order asked, None where there is none."""
-        shapes = self.in_market(claims)
-        tracks = await self.catalogue.tracks(wanted)
+        asked = await self.catalogue.tracks(wanted)
+        relinked = await self._relinked(asked)
+        tracks = [found for found, _ in relinked]
+        shapes = await self._for_listener(tracks, claims)
         albums = await self._albums_of(tracks)
         return [
-            shapes.track(track, albums.get(track.album_id)) if track is not None else None for track in tracks
+            shapes.track(track, albums.get(track.album_id), asked=before) if track is not None else None
+            for track, before in relinked
+        ]
+
+    async def _relinked(self, asked: Sequence[Track | None]) -> list[tuple[Track | None, Track | None]]:
+        """Each with what it stands for; a copy of the recording stands for one whose files are gone."""
+        copies = [await self.catalogue.copy_of(track) if track is not None else None for track in asked]
+        return [
+            (copy, track) if copy is not None else (track, None)
+            for track, copy in zip(asked, copies, strict=True)
         ]
 
     async def episode_objects(
         self, wanted: Sequence[TrackId], claims: AccessClaims
     ) -> list[EpisodeObject | None]:
         """In the order asked, None where there is no such episode."""
-        shapes = self.in_market(claims)
         pieces = [
             track if track is not None and track.is_episode else None
             for track in await self.catalogue.tracks(wanted)
         ]
+        shapes = await self._for_listener(pieces, claims)
         shows = await self._albums_of(pieces)
         resume = await self.resume_points(wanted, claims)
         return [
@@ -121,11 +148,11 @@ class CatalogueReader:
     async def track_page(
         self, album: Album, claims: AccessClaims, *, offset: int = 0, limit: int = PAGE_LIMIT_MAX
     ) -> Page[SimplifiedTrack]:
-        shapes = self.in_market(claims)
-        tracks = await self.catalogue.tracks(album.track_ids[offset : offset + limit])
+        relinked = await self._relinked(await self.catalogue.tracks(album.track_ids[offset : offset + limit]))
+        shapes = await self._for_listener([track for track, _ in relinked], claims)
         return shapes.page(
             f"/v1/albums/{album.album_id}/tracks",
-            [shapes.simplified_track(track) for track in tracks if track is not None],
+            [shapes.simplified_track(track, asked=before) for track, before in relinked if track is not None],
             offset=offset,
             limit=limit,
             total=len(album.track_ids),
@@ -134,10 +161,10 @@ class CatalogueReader:
     async def episode_page(
         self, show: Album, claims: AccessClaims, *, offset: int = 0, limit: int = PAGE_LIMIT_MAX
     ) -> Page[SimplifiedEpisode]:
-        shapes = self.in_market(claims)
         wanted = show.track_ids[offset : offset + limit]
         pieces = await self.catalogue.tracks(wanted)
         resume = await self.resume_points(wanted, claims)
+        shapes = await self._for_listener(pieces, claims)
         return shapes.page(
             f"/v1/shows/{show.album_id}/episodes",
             [

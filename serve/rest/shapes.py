@@ -19,6 +19,7 @@ from serve.rest.objects import (
     ExternalUrls,
     Followers,
     Image,
+    LinkedFrom,
     Page,
     PrivateUserObject,
     Restrictions,
@@ -38,19 +39,23 @@ from serve.rest.objects import (
 class Shapes:
     """Turns catalogue values into objects with links of this server."""
 
-    def __init__(self, *, base_url: str, art_url: str, market: str = "") -> None:
+    def __init__(
+        self, *, base_url: str, art_url: str, market: str = "", explicit_filter: bool = False
+    ) -> None:
         """`base_url`: this server (`http://host:port`). `art_url`: the edge, where covers are. Neither ends
         with a slash.
 
         `market`: the listener's. It is the one that `available_markets` names, since an answer is for one
         listener and says whether *they* may play; all 249 for each track would be most of the body.
+        `explicit_filter`: theirs, which makes explicit pieces unplayable.
         """
         self._base = base_url
         self._art = art_url
         self._markets = (market,) if market else ()
+        self._explicit_filter = explicit_filter
 
-    def in_market(self, market: str) -> "Shapes":
-        return Shapes(base_url=self._base, art_url=self._art, market=market)
+    def in_market(self, market: str, *, explicit_filter: bool = False) -> "Shapes":
+        return Shapes(base_url=self._base, art_url=self._art, market=market, explicit_filter=explicit_filter)
 
     def page(
         self, path: str, items: Sequence[T], *, offset: int, limit: int, total: int, **query: str
@@ -144,10 +149,22 @@ class Shapes:
             popularity=0,
         )
 
-    def simplified_track(self, track: Track) -> SimplifiedTrack:
-        return SimplifiedTrack(**self._track_fields(track))
+    def simplified_track(self, track: Track, *, asked: Track | None = None) -> SimplifiedTrack:
+        """`asked`: the track that was asked for, when `track` stands for it."""
+        return SimplifiedTrack(**self._track_fields(track, asked))
 
-    def _track_fields(self, track: Track) -> dict[str, Any]:  # keyword arguments of two structs
+    def _linked_from(self, asked: Track) -> LinkedFrom:
+        return LinkedFrom(
+            external_urls=self._page("track", asked.track_id),
+            href=self._link("track", asked.track_id),
+            id=asked.track_id,
+            uri=uri("track", asked.track_id),
+        )
+
+    def _track_fields(
+        self, track: Track, asked: Track | None
+    ) -> dict[str, Any]:  # keyword arguments of two structs
+        restrictions = self._restrictions(track)
         return {
             "artists": self._credits(track.artist_ids, track.artist_names),
             "available_markets": self._markets if track.available else (),
@@ -157,17 +174,18 @@ class Shapes:
             "external_urls": self._page("track", track.track_id),
             "href": self._link("track", track.track_id),
             "id": track.track_id,
-            "is_playable": _is_playable(track),
-            "restrictions": UNSET if _is_playable(track) else _GONE,
+            "is_playable": restrictions is UNSET,
+            "linked_from": self._linked_from(asked) if asked is not None else UNSET,
+            "restrictions": restrictions,
             "name": track.title,
             "preview_url": None,
             "track_number": track.track_number,
             "uri": uri("track", track.track_id),
         }
 
-    def track(self, track: Track, album: Album | None) -> TrackObject:
+    def track(self, track: Track, album: Album | None, *, asked: Track | None = None) -> TrackObject:
         return TrackObject(
-            **self._track_fields(track),
+            **self._track_fields(track, asked),
             album=self.simplified_album(album or _album_of(track)),
             external_ids=ExternalIds(isrc=track.isrc),
             popularity=0,
@@ -209,6 +227,7 @@ class Shapes:
     def _episode_fields(
         self, episode: Track, show: Album, resume: "Resume"
     ) -> dict[str, Any]:  # keyword arguments of two structs
+        restrictions = self._restrictions(episode)
         return {
             "audio_preview_url": None,
             "description": "",
@@ -220,7 +239,7 @@ class Shapes:
             "id": episode.track_id,
             "images": self._images(episode.covers or show.covers),
             "is_externally_hosted": False,
-            "is_playable": _is_playable(episode),
+            "is_playable": restrictions is UNSET,
             "language": "",
             "languages": (),
             "name": episode.title,
@@ -228,8 +247,13 @@ class Shapes:
             "release_date_precision": _precision(show.release_date),
             "resume_point": resume,
             "uri": uri("episode", episode.track_id),
-            "restrictions": UNSET if _is_playable(episode) else _GONE,
+            "restrictions": restrictions,
         }
+
+    def _restrictions(self, piece: Track) -> Restrictions | UnsetType:
+        if not piece.is_there:
+            return _GONE
+        return _EXPLICIT if piece.explicit and self._explicit_filter else UNSET
 
     def user(self, user_id: UserId, name: str) -> UserObject:
         return UserObject(**self._user_fields(user_id, name))
@@ -271,9 +295,7 @@ Resume = ResumePoint | UnsetType
 _GONE = Restrictions(reason="market")
 """The nearest of the Web API's reasons for a piece that no file of the library holds now."""
 
-
-def _is_playable(track: Track) -> bool:
-    return track.available and bool(track.renditions)
+_EXPLICIT = Restrictions(reason="explicit")
 
 
 def _precision(release_date: str) -> str:

@@ -149,6 +149,7 @@ async def test_both_hosts_serve_their_own_users_and_send_others_away(cluster: Cl
                 if isinstance(push, Push) and push.player and push.player.is_paused is True:
                     break
         assert (await cluster.look(user_id)).player.is_paused
+        assert (await RayHost(host_id(index)).reread(user_id)).player.is_paused
         other = RayHost(host_id(1 - index))
         with pytest.raises(Unavailable) as refused:
             await other.look(user_id)

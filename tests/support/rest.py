@@ -107,7 +107,7 @@ async def running_rest(
     ring = await KeyRing.open(stores.documents, clock, read)
     tokens = Tokens(ring, clock, read, await Withdrawals.open(stores.documents, clock, read))
     cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    accounts = Accounts(stores.documents, clock, hasher=cheap)
+    accounts = Accounts(stores.documents, clock, hasher=cheap, volatile=stores.volatile)
     api = create_api(
         read,
         documents=stores.documents,

@@ -51,6 +51,9 @@ class NamedHost:
     async def look(self, user_id: UserId) -> Snapshot:
         raise NotImplementedError
 
+    async def reread(self, user_id: UserId) -> Snapshot:
+        raise NotImplementedError
+
 
 class World:
     def __init__(self) -> None:

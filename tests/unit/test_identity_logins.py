@@ -5,9 +5,16 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
-from serve.accounts import ACCOUNT_TRIES_BURST, ADDRESS_TRIES_BURST, RANGE_TRIES_BURST, Accounts
+from kernel.errors import Code, SegueError, Unavailable
+from serve.accounts import (
+    ACCOUNT_TRIES_BURST,
+    ACCOUNT_TRY_EVERY_S,
+    ADDRESS_TRIES_BURST,
+    RANGE_TRIES_BURST,
+    Accounts,
+)
 from serve.identity.addresses import range_of
-from storage.memory import MemoryDocuments
+from storage.memory import MemoryDocuments, MemoryVolatile
 from tests.support.clock import FakeClock
 from tests.support.oauth import PASSWORD, Program, Surfer, a_client, grace
 from tests.support.rest import Rest, running_rest
@@ -111,3 +118,52 @@ async def test_who_knows_the_password_uses_up_nobodys_tries() -> None:
         await grace(rest)
         for _ in range(RANGE_TRIES_BURST + 1):
             assert (await by_form(rest, "Grace", PASSWORD)).status_code == 200
+
+
+# --- over several processes -------------------------------------------------------------------------
+
+
+class Away(MemoryVolatile):
+    async def get(self, key: str) -> tuple[int, bytes] | None:
+        raise Unavailable(Code.STORE_UNAVAILABLE, "the store does not answer")
+
+
+async def guesses(processes: list[Accounts], count: int) -> list[str]:
+    """What each of `count` guesses at one account came to, in turn over the processes and many addresses."""
+    found: list[str] = []
+    for number in range(count):
+        try:
+            address = f"10.{number}.0.1"
+            await processes[number % len(processes)].log_in("grace", "guess", address=address)
+        except SegueError as error:
+            found.append(error.code.value)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("volatile", "allowed"),
+    [(MemoryVolatile, ACCOUNT_TRIES_BURST), (Away, 2 * ACCOUNT_TRIES_BURST)],
+    ids=["one store", "no store"],
+)
+async def test_two_processes_count_together_while_they_have_a_store(
+    volatile: type[MemoryVolatile], allowed: int
+) -> None:
+    clock, documents = FakeClock(), MemoryDocuments()
+    store = volatile(clock)
+    processes = [Accounts(documents, clock, hasher=CheapHasher(), volatile=store) for _ in range(2)]
+    await processes[0].add("grace", PASSWORD)
+    found = await guesses(processes, 2 * ACCOUNT_TRIES_BURST + 2)
+    assert found.count("UNAUTHORIZED") == allowed
+    assert set(found[allowed:]) == {"RATE_LIMITED"}
+
+
+async def test_a_login_gives_back_what_it_took_in_every_process() -> None:
+    clock, documents = FakeClock(), MemoryDocuments()
+    store = MemoryVolatile(clock)
+    here, there = (Accounts(documents, clock, hasher=CheapHasher(), volatile=store) for _ in range(2))
+    await here.add("grace", PASSWORD)
+    for number in range(3 * ACCOUNT_TRIES_BURST):
+        await (here, there)[number % 2].log_in("grace", PASSWORD, address="10.0.0.1")
+    assert await guesses([here, there], ACCOUNT_TRIES_BURST) == ["UNAUTHORIZED"] * ACCOUNT_TRIES_BURST
+    clock.advance(ACCOUNT_TRIES_BURST * int(ACCOUNT_TRY_EVERY_S * 1000))
+    assert await guesses([there], 1) == ["UNAUTHORIZED"]

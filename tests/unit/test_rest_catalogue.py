@@ -5,14 +5,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from catalog.model import Album, Artist, Cover
-from kernel.ids import AlbumId, ArtistId, TrackId, catalogue_id
+from connect.frames import Media
+from kernel.ids import AlbumId, ArtistId, TrackId, catalogue_id, uri
 from kernel.units import Millis
 from serve.rest.newest import AGE_S, NEWEST_MAX
 from storage.catalogue import Catalogue
 from tests.support.clock import FakeClock
-from tests.support.hosting import ALBUM, TRACKS
+from tests.support.hosting import ALBUM, LATER_TRACKS, TRACKS, TestDevice
 from tests.support.rest import Rest, running_rest
 from tests.support.tracks import LADDER, a_track
 
@@ -104,6 +106,30 @@ async def test_a_track_that_is_gone_from_the_library_is_shown_and_not_playable(
     await catalogue(rest, clock).put_tracks([a_track(*LADDER, track_id=gone, available=False)])
     track = await body(rest, f"/v1/tracks/{gone}")
     assert (track["is_playable"], track["available_markets"]) == (False, [])
+
+
+async def test_a_copy_of_the_recording_stands_for_a_track_that_is_gone(rest: Rest, clock: FakeClock) -> None:
+    gone, copy = TRACKS[0], LATER_TRACKS[0]
+    await catalogue(rest, clock).put_tracks(
+        [
+            replace(a_track(*LADDER, track_id=gone, available=False), isrc="NLA502600001"),
+            replace(a_track(*LADDER, track_id=copy), isrc="NLA502600001"),
+        ]
+    )
+    shown = (await rest.get(f"/v1/tracks/{gone}")).json()
+    listed = (await rest.get(f"/v1/albums/{ALBUM}/tracks")).json()["items"][0]
+    for track in (shown, listed):
+        assert (track["id"], track["is_playable"]) == (copy, True)
+        assert track["linked_from"]["uri"] == uri("track", gone)
+    assert "linked_from" not in (await rest.get(f"/v1/tracks/{copy}")).json()
+
+    phone = TestDevice(rest.host, "phone-001")
+    await phone.connect()
+    asked = {"params": {"device_id": "phone-001"}, "json": {"uris": [uri("track", gone)]}}
+    assert (await rest.ask("PUT", "/v1/me/player/play", **asked)).status_code == 204
+    media = await phone.wait_for(Media, lambda media: bool(media.leases))
+    assert media.leases[0].uri == uri("track", gone)
+    assert (await rest.get("/v1/me/player")).json()["item"]["linked_from"]["id"] == gone
 
 
 async def test_a_track_whose_album_is_not_there_still_has_one(rest: Rest, clock: FakeClock) -> None:

@@ -257,6 +257,9 @@ async def test_a_bug_is_500_with_a_trace_id_and_one_logged_traceback() -> None:
         async def look(self, *_: object) -> Any:
             raise AssertionError("a bug")
 
+        async def reread(self, *_: object) -> Any:
+            raise AssertionError("a bug")
+
     async with running_rest(reach=Broken()) as rest:
         with capture_logs() as lines:
             answer = await rest.get("/v1/me/player", headers={"x-request-id": "trace-7"})

@@ -5,10 +5,13 @@ from collections.abc import AsyncIterator
 from html.parser import HTMLParser
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from starlette.routing import Route
 
 from kernel.errors import TABLE, Code
+from serve.identity.authorize import PARAMETERS
+from serve.identity.token_endpoint import GRANT_TYPES
 from serve.rest.openapi import EVERYWHERE
 from serve.tokens import SCOPES
 from tests.support.hosting import ALBUM
@@ -85,7 +88,13 @@ async def test_a_path_may_end_in_a_slash_where_client_libraries_write_one(rest: 
 # --- the document -----------------------------------------------------------------------------------
 
 
-async def test_the_document_has_every_route_below_v1_and_nothing_else(rest: Rest) -> None:
+BESIDE = {
+    "/v1/openapi.json", "/docs/api", "/docs/api.css", "/healthz", "/metrics", "/identity/style.css",
+}  # fmt: skip
+"""What describes, what is measured, and what a page loads."""
+
+
+async def test_the_document_has_every_route_of_rest_and_identity_and_nothing_else(rest: Rest) -> None:
     described = {
         (method.upper(), path)
         for path, methods in (await document(rest))["paths"].items()
@@ -94,7 +103,7 @@ async def test_the_document_has_every_route_below_v1_and_nothing_else(rest: Rest
     served = {
         (method, route.path.rstrip("/"))
         for route in rest.api.routes
-        if isinstance(route, Route) and route.path.startswith("/v1/") and route.path != "/v1/openapi.json"
+        if isinstance(route, Route) and route.path not in BESIDE
         for method in (route.methods or set()) - {"HEAD"}
     }
     assert described == served
@@ -109,16 +118,18 @@ async def test_each_operation_says_what_it_is_and_how_it_is_refused(rest: Rest) 
             ids.append(operation["operationId"])
             assert operation["summary"], name
             responses = operation["responses"]
-            assert {"401", "413", "429", "500", "503", "504"} <= set(responses), name
+            assert {"413", "429", "500", "503", "504"} <= set(responses), name
+            assert "401" in responses or operation["tags"] == ["Identity"], name
             assert any(status < "400" for status in responses) or operation["tags"] == ["Not offered"], name
             in_path = set(re.findall(r"{(\w+)}", path))
             parameters = operation.get("parameters", [])
             assert {each["name"] for each in parameters if each["in"] == "path"} == in_path, name
             if parameters or "requestBody" in operation:
                 assert "400" in responses, name
-            if any(each["oauth2"] for each in operation["security"]):
+            scopes = {scope for each in operation["security"] for scope in each.get("oauth2", ())}
+            if scopes:
                 assert "403" in responses, name
-                assert {scope for each in operation["security"] for scope in each["oauth2"]} <= set(SCOPES)
+            assert scopes <= set(SCOPES), name
     assert len(ids) == len(set(ids))
 
 
@@ -128,6 +139,52 @@ async def test_each_reference_in_the_document_leads_somewhere(rest: Rest) -> Non
     wanted = set(re.findall(r'"#/components/schemas/([^"]+)"', answer.text))
     assert sorted(wanted - set(schemas)) == []
     assert "x-words" not in answer.text
+
+
+async def test_each_operation_has_examples_and_they_are_what_their_schemas_allow(rest: Rest) -> None:
+    found = await document(rest)
+    checks: dict[str, Any] = {}
+
+    def wrong(where: str, shown: dict[str, Any]) -> list[str]:
+        if "example" not in shown:
+            return [f"{where} has no example"]
+        key = str(shown["schema"])
+        if key not in checks:
+            whole = {**shown["schema"], "components": found["components"]}
+            checks[key] = jsonschema_rs.Draft202012Validator(whole)
+        return [f"{where}: {error.message}" for error in checks[key].iter_errors(shown["example"])]
+
+    complaints: list[str] = []
+    for path, methods in found["paths"].items():
+        for method, operation in methods.items():
+            name = f"{method} {path}"
+            for parameter in operation.get("parameters", []):
+                complaints += wrong(f"{name} {parameter['name']}", parameter)
+            bodies = {"body": operation["requestBody"]} if "requestBody" in operation else {}
+            for where, holder in {**operation["responses"], **bodies}.items():
+                for media in holder.get("content", {}).values():
+                    complaints += wrong(f"{name} {where}", media)
+    assert complaints == []
+
+
+async def test_what_is_documented_of_a_login_is_what_its_endpoints_know(rest: Rest) -> None:
+    found = await document(rest)
+    form = found["components"]["schemas"]["TokenForm"]["properties"]
+    assert sorted(form["grant_type"]["enum"]) == sorted(GRANT_TYPES)
+    asked = {each["name"] for each in found["paths"]["/authorize"]["get"]["parameters"]}
+    assert asked == set(PARAMETERS)
+
+
+async def test_each_scheme_of_security_is_one_of_the_document_s(rest: Rest) -> None:
+    found = await document(rest)
+    named = {
+        scheme
+        for methods in found["paths"].values()
+        for operation in methods.values()
+        for requirement in operation["security"]
+        for scheme in requirement
+    }
+    assert named == set(found["components"]["securitySchemes"])
 
 
 async def test_bounds_and_defaults_in_the_document_are_those_that_are_checked(rest: Rest) -> None:

@@ -65,6 +65,9 @@ class Recorder:
     async def look(self, user_id: UserId) -> Snapshot:
         raise Unavailable(Code.TIMEOUT, "looked in vain")
 
+    async def reread(self, user_id: UserId) -> Snapshot:
+        raise Unavailable(Code.TIMEOUT, "looked in vain")
+
 
 # --- reading ----------------------------------------------------------------------------------------
 

@@ -98,7 +98,7 @@ def test_what_may_not_be_played_is_not_queued() -> None:
     with pytest.raises(Rejected) as rejected:
         it.do(add("p", "q!"))
     assert rejected.value.code is Code.NOT_PLAYABLE
-    assert rejected.value.details == {"uris": [track("q!")]}
+    assert rejected.value.details == {"uris": [track("q!")], "reasons": ["unavailable"]}
 
 
 def test_a_full_queue_says_so() -> None:

@@ -1,4 +1,7 @@
-"""spotipy, unmodified but for its prefix, drives every method it has against a live server and session."""
+"""spotipy, unmodified but for its addresses, drives every method it has against a live server and session.
+
+It logs in by the authorization code flow with PKCE, and has the token that this gave it.
+"""
 
 import asyncio
 import inspect
@@ -12,12 +15,14 @@ from spotipy.exceptions import SpotifyException
 
 from catalog.model import Plan
 from kernel.ids import uri
+from serve.tokens import SCOPES
 from storage.catalogue import Catalogue
 from tests.support.clock import FakeClock
 from tests.support.hosting import ALBUM, ALBUM_URI, TRACKS, TestDevice, track_uri
 from tests.support.live_rest import listening
 from tests.support.rest import Rest, running_rest
 from tests.support.shelves import ADA, BEA, BEAS_ALBUM, EPISODES, GENRE_ID, SHOW, fill_shelves
+from tests.support.spotipy_login import with_pkce
 
 PLAYLIST = "0" * 22
 LISTS = [track_uri(0)]
@@ -47,7 +52,8 @@ async def live() -> AsyncIterator[Live]:
         )
         for device in (phone, laptop):
             await device.connect(supports_prepare=False)
-        spotify = spotipy.Spotify(auth=rest.tokens.issue_access(grace), retries=0, status_retries=0)
+        manager = await with_pkce(rest, url, " ".join(SCOPES))
+        spotify = spotipy.Spotify(auth_manager=manager, retries=0, status_retries=0)
         spotify.prefix = f"{url}/v1/"
         yield Live(rest, phone, laptop, spotify, grace.user_id)
 

@@ -11,11 +11,11 @@ import uvicorn
 from spotipy.cache_handler import MemoryCacheHandler
 from spotipy.oauth2 import SpotifyClientCredentials, SpotifyOAuth, SpotifyOauthError, SpotifyPKCE
 
-from tests.support.oauth import Surfer, a_client, grace
+from tests.support.oauth import a_client, grace
 from tests.support.rest import Rest, running_rest
+from tests.support.spotipy_login import REDIRECT, allowed, at_home
 
 SCOPE = "user-read-private user-read-playback-state"
-REDIRECT = "http://127.0.0.1:43210/callback"
 
 
 @asynccontextmanager
@@ -36,21 +36,6 @@ async def listening() -> AsyncIterator[tuple[Rest, str]]:
         finally:
             server.should_exit = True
             await task
-
-
-def at_home(manager: Any, url: str) -> Any:
-    """Its two addresses; all else is as it was installed."""
-    manager.OAUTH_AUTHORIZE_URL = f"{url}/authorize"
-    manager.OAUTH_TOKEN_URL = f"{url}/api/token"
-    return manager
-
-
-async def allowed(rest: Rest, url: str, manager: Any) -> str:
-    """What spotipy's user does in their browser; the address that they are sent to."""
-    path = manager.get_authorize_url(state="abc").removeprefix(url)
-    surfer = Surfer(rest)
-    await surfer.log_in(path)
-    return str((await surfer.press(path, "allow")).headers["location"])
 
 
 @pytest.mark.parametrize("public", [True, False])
