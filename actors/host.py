@@ -223,6 +223,11 @@ class EntityHost:
         """See `actors.references.HostRef`."""
         return (await self.listener(user_id)).snapshot("look")
 
+    def look_now(self, user_id: UserId) -> Snapshot | None:
+        """The same without waiting for anything; None when the user is not here, or not active yet."""
+        listener = self._listeners.get(user_id)
+        return None if listener is None else listener.snapshot("look")
+
     # --- activation ---------------------------------------------------------------------------------
 
     async def listener(self, user_id: UserId) -> Listener:
