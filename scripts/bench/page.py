@@ -30,6 +30,7 @@ SAMPLE_HZ = 44_100
 WITHIN_MS = 20_000
 LOADED = "document.readyState === 'complete' && document.querySelector('input[type=password]') !== null"
 ONLINE = "__segue.status() === 'online' && __segue.state() !== null"
+SILENT = "!__segue.playing() && __segue.level() < 0.0005"
 SOUND = """async (row) => {
     const before = __segue.audioTime(), began = performance.now();
     row.click();
@@ -91,7 +92,7 @@ def page(*, quick: bool) -> list[Figure]:
             what="click to first sound, median of the next",
             value=median(others_ms),
             unit="ms",
-            note=f"{len(others_ms)} other tracks, slowest {percentile(others_ms, 100):.0f} ms",
+            note=f"{len(others_ms)} tracks, each from silence, slowest {percentile(others_ms, 100):.0f} ms",
         ),
     ]
 
@@ -129,7 +130,12 @@ def _clicks(browser: Browser, server: Server) -> list[float]:
         tab.locator(".grid .tile").first.click()
         rows = tab.get_by_role("list", name="Tracks").locator(".row-main")
         rows.nth(PIECES - 1).wait_for()
-        clicks_ms = [float(rows.nth(place).evaluate(SOUND)) for place in range(PIECES)]
+        clicks_ms: list[float] = []
+        for place in range(PIECES):
+            clicks_ms.append(float(rows.nth(place).evaluate(SOUND)))
+            # What still sounds of one track must not count for the next.
+            tab.get_by_role("button", name="Pause", exact=True).first.click()
+            _wait(tab, SILENT)
     finally:
         context.close()
     if min(clicks_ms) < 0:
