@@ -93,7 +93,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> 
 
 
 def free_ports(count: int) -> int:
-    """The first of `count` ports in a row that nobody listens on; not the same row for two who ask at once."""
+    """The first of `count` ports in a row that nobody listens on; another row at every call."""
     for first in sample(range(18_000, 30_000, count), k=200):
         with suppress(OSError):
             for port in range(first, first + count):
