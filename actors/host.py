@@ -311,6 +311,11 @@ class EntityHost:
         """See `actors.references.HostRef`."""
         return (await self.listener(user_id)).snapshot("look")
 
+    def look_now(self, user_id: UserId) -> Snapshot | None:
+        """The same without waiting for anything; None when only `look` can tell."""
+        listener = self._listeners.get(user_id)
+        return listener.snapshot("look") if listener is not None and self._may_act() else None
+
     async def reread(self, user_id: UserId) -> Snapshot:
         """See `actors.references.HostRef`."""
         listener = await self.listener(user_id)

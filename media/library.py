@@ -443,5 +443,8 @@ def _names(source: Source) -> Names:
 
 def _natural(path: str) -> tuple[tuple[int, int, str], ...]:
     """Sorts `a 2.ogg` before `a 10.ogg`, and `a.ogg` before both."""
-    pieces = re.findall(r"[0-9]+|[^0-9]", f"{path.casefold().rpartition('.')[0]}\0{path}")
-    return tuple((0, int(piece), "") if piece.isdecimal() else (1, 0, piece) for piece in pieces)
+    pieces = re.split(r"([0-9]+)", f"{path.casefold().rpartition('.')[0]}\0{path}")
+    # Text and numbers take turns, and text comes first: where both stand, a number sorts before a letter.
+    return tuple(
+        (0, int(piece), "") if place % 2 else (1, 0, piece) for place, piece in enumerate(pieces) if piece
+    )

@@ -20,6 +20,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route
@@ -304,12 +305,14 @@ def _healthz(documents: Documents) -> Callable[[Request], Awaitable[Response]]:
 
 def _elsewhere(page: Page) -> ASGIApp:
     """Every path that no route has: the page's, unless it is below an interface."""
+    # HAProxy passes on what it gets, so it is made small here.
+    small = GZipMiddleware(page)
 
     async def elsewhere(scope: Scope, receive: Receive, send: Send) -> None:
         if f"{scope['path']}/".startswith(("/v1/", "/api/")):
             raise HTTPException(404)
         scope["endpoint"] = page
-        await page(scope, receive, send)
+        await small(scope, receive, send)
 
     return elsewhere
 

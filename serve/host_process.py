@@ -142,6 +142,11 @@ class HostProcess:
         """The same for a snapshot."""
         return encode(await self._host.look(user_id), Encoding.MSGPACK)
 
+    async def look_many(self, user_ids: list[UserId]) -> list[bytes | None]:
+        """Snapshots of those who are active, None for the others: nobody waits for another's activation."""
+        found = map(self._host.look_now, user_ids)
+        return [None if seen is None else encode(seen, Encoding.MSGPACK) for seen in found]
+
     async def reread(self, user_id: UserId) -> bytes:
         """The same, after the user's wishes were read anew."""
         return encode(await self._host.reread(user_id), Encoding.MSGPACK)

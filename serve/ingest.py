@@ -12,18 +12,15 @@ import asyncio
 import shutil
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from hashlib import sha256
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 import ray
 import ray.exceptions
 
-from catalog.model import Album, Artist, Track
 from kernel.errors import Code, Rejected
-from kernel.ids import TrackId
 from kernel.units import Clock
 from media.library import (
     Plan,
@@ -38,7 +35,8 @@ from media.library import (
 )
 from media.pipeline import Job, Prepared, cover_values, prepare
 from media.probe import Problem, Walk, printable, walk
-from storage.catalogue import PAGE_MAX, Catalogue, Page
+from serve.publish import SOURCES, publish, read_sources, write_sources
+from storage.catalogue import Catalogue
 from storage.ports import Documents
 from storage.stores import Stores
 
@@ -48,11 +46,6 @@ TASK_RETRIES: Final = 2
 """How often a task whose process died is started again."""
 TASK_DEADLINE_S: Final = 3_600.0
 """Longest that one file may take; the runs of ffmpeg in it have shorter limits of their own."""
-WRITE_BATCH: Final = 50
-"""Tracks written together when albums change."""
-SCAN_PAGE: Final = 1_000
-SOURCES: Final = "library"
-"""Collection: path inside the library → Source."""
 REPORTS: Final = "ingest_reports"
 """Collection: `last` → the report of the last run, as JSON."""
 
@@ -160,7 +153,7 @@ class _Run:
             # Its track may have taken other content while it was away; then it is read like a new file.
             await self._remember(with_file_back(source))
         await self._take_all(planned, on_progress)
-        tracks, albums, artists = await self._publish()
+        tracks, albums, artists = await publish(self._shelf, self._catalogue, self._stores.documents)
         report = IngestReport(
             taken=self._taken,
             encoded=self._encoded,
@@ -319,92 +312,11 @@ class _Run:
         await write_sources(self._stores.documents, amended.written)
         await self._stores.documents.delete(SOURCES, amended.forgotten)
 
-    # ------------------------------------------------------------------------------------------ publishing
-
-    async def _publish(self) -> tuple[dict[TrackId, Track], int, int]:
-        """Write whatever of the catalogue differs from what all sources amount to."""
-        made = catalogue_of(self._shelf.sources.values())
-        # Listings of an older Segue lack rows: then everything is put again, which makes them.
-        again = not await self._catalogue.has_all_listings()
-        differs = [
-            (track, digest)
-            for track_id, track in made.tracks.items()
-            if (digest := _digest(track)) != self._shelf.sources[made.shown_by[track_id]].published or again
-        ]
-        for at in range(0, len(differs), WRITE_BATCH):
-            batch = differs[at : at + WRITE_BATCH]
-            stored = await self._catalogue.tracks([track.track_id for track, _ in batch])
-            await self._catalogue.put_tracks(
-                [
-                    msgspec.structs.replace(track, renditions=old.renditions if old else ())
-                    for (track, _), old in zip(batch, stored, strict=True)
-                ]
-            )
-            published = [
-                msgspec.structs.replace(self._shelf.sources[made.shown_by[track.track_id]], published=digest)
-                for track, digest in batch
-            ]
-            for source in published:
-                self._shelf.put(source)
-            await write_sources(self._stores.documents, published)
-        await self._publish_albums(list(made.albums.values()), again=again)
-        await self._publish_artists(list(made.artists.values()), again=again)
-        await self._catalogue.mark_all_listings()
-        return dict(made.tracks), len(made.albums), len(made.artists)
-
-    async def _publish_albums(self, albums: list[Album], *, again: bool) -> None:
-        made = {album.album_id: album for album in albums}
-        stored = {album.album_id: album async for album in _all(self._catalogue.album_page)}
-        stored |= {show.album_id: show async for show in _all(self._catalogue.show_page)}
-        changed = [album for album_id, album in made.items() if again or stored.get(album_id) != album]
-        await self._catalogue.put_albums(changed)
-        await self._catalogue.delete_albums([album_id for album_id in stored if album_id not in made])
-
-    async def _publish_artists(self, artists: list[Artist], *, again: bool) -> None:
-        made = {artist.artist_id: artist for artist in artists}
-        stored = {artist.artist_id: artist async for artist in _all(self._catalogue.artist_page)}
-        changed = [artist for artist_id, artist in made.items() if again or stored.get(artist_id) != artist]
-        await self._catalogue.put_artists(changed)
-        await self._catalogue.delete_artists([artist_id for artist_id in stored if artist_id not in made])
-
 
 async def last_report(documents: Documents) -> IngestReport | None:
     """Of the last run that changed or found wrong anything; None when there was none."""
     [value] = await documents.get(REPORTS, ["last"])
     return msgspec.json.decode(value, type=IngestReport) if value else None
-
-
-async def read_sources(documents: Documents) -> AsyncIterator[Source]:
-    """Everything remembered of the library, in order of path."""
-    after = ""
-    while rows := await documents.scan(SOURCES, after=after, limit=SCAN_PAGE):
-        for _, value in rows:
-            yield msgspec.msgpack.decode(value, type=Source)
-        after = rows[-1][0]
-
-
-async def write_sources(documents: Documents, sources: Sequence[Source]) -> None:
-    await documents.put(SOURCES, [(source.rel, msgspec.msgpack.encode(source)) for source in sources])
-
-
-class _Paged(Protocol[T]):
-    def __call__(self, after: str | None, limit: int) -> Awaitable[Page[T]]: ...
-
-
-async def _all(page_of: _Paged[T]) -> AsyncIterator[T]:
-    """Every item of a listing."""
-    after: str | None = None
-    while True:
-        page = await page_of(after, PAGE_MAX)
-        for item in page.items:
-            yield item
-        if page.after is None:
-            return
-        after = page.after
-
-
-def _digest(track: Track) -> str:
-    return sha256(msgspec.msgpack.encode(track)).hexdigest()[:32]
 
 
 def _no_music(library: Path, walked: Walk) -> str:

@@ -6,6 +6,7 @@ item: a repeat after a crash finds the old item, and with it the rows that must 
 there is skipped. Different items may be put by several writers at once, one item by one writer at a time.
 """
 
+import asyncio
 import unicodedata
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -236,8 +237,15 @@ class _Kind(Generic[T]):
         after = {self._id_of(item): item for item in items}
         before = await self._stored(list(after))
         gone = _listed(before, self._rows_of)
-        for listing, rows in _listed(after, self._rows_of).items():
-            await self._documents.put(listing, [(row, item_id.encode()) for row, item_id in rows.items()])
+        listed = _listed(after, self._rows_of)
+        # Together: an embedded store commits them as one.
+        await asyncio.gather(
+            *(
+                self._documents.put(listing, [(row, item_id.encode()) for row, item_id in rows.items()])
+                for listing, rows in listed.items()
+            )
+        )
+        for listing, rows in listed.items():
             for row in rows:
                 gone.get(listing, {}).pop(row, None)
         await self._unlist(gone)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from scripts.bench import handoffs, library, sockets, whole
+from scripts.bench import handoffs, library, page, rest, sockets, whole
 from scripts.bench.facts import facts
 from scripts.bench.figures import Figure, Skipped, written
 
@@ -19,7 +19,10 @@ BENCHMARKS: dict[str, Callable[..., list[Figure]]] = {
     "handoff": handoffs.handoff,
     "leases": library.leases_signed,
     "ingest": library.ingest_speed,
-    "server": whole.server,
+    "taps": whole.taps,
+    "rest": rest.rest,
+    "large_library": rest.large_library,
+    "page": page.page,
 }
 
 

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from contextlib import AsyncExitStack
+from pathlib import Path
 from random import Random
 
 from actors.clock import SystemClock
@@ -24,7 +25,7 @@ from kernel.ids import HostId, Uri, UserId, catalogue_id, uri
 from kernel.units import Millis
 from scripts.bench.facts import facts
 from scripts.bench.figures import percentile
-from scripts.bench.whole import Server, running
+from scripts.bench.running import Server, folder, running
 from scripts.chaos.processes import listener_pid
 from serve.accounts import Account
 from serve.host_process import host_id
@@ -155,13 +156,15 @@ class Chaos:
                 await asyncio.sleep(0.2)
 
 
-async def chaos(server: Server, *, rounds: int, listeners: int, freeze: bool, seed: int) -> int:
+async def chaos(
+    server: Server, data_dir: Path, *, rounds: int, listeners: int, freeze: bool, seed: int
+) -> int:
     """The exit status."""
     rng = Random(seed)
     clock = SystemClock()
-    stores = open_stores(server.data_dir, clock)
+    stores = open_stores(data_dir, clock)
     try:
-        settings = Settings(data_dir=server.data_dir, http_port=server.port, hosts=HOSTS)
+        settings = Settings(data_dir=data_dir, http_port=int(server.url.rpartition(":")[2]), hosts=HOSTS)
         keys = await KeyRing.open(stores.documents, clock, settings)
         withdrawals = await Withdrawals.open(stores.documents, clock, settings)
         run = Chaos(server, stores, settings, Tokens(keys, clock, settings, withdrawals))
@@ -194,11 +197,16 @@ def main() -> int:
     )
     parser.add_argument("--seed", type=int, default=1, metavar="N")
     args = parser.parse_args()
-    with running("--hosts", str(HOSTS)) as server:
+    with folder() as path, running(path / "data", "--hosts", str(HOSTS)) as server:
         try:
             return asyncio.run(
                 chaos(
-                    server, rounds=args.rounds, listeners=args.listeners, freeze=args.freeze, seed=args.seed
+                    server,
+                    path / "data",
+                    rounds=args.rounds,
+                    listeners=args.listeners,
+                    freeze=args.freeze,
+                    seed=args.seed,
                 )
             )
         except SegueError as error:

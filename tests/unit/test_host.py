@@ -119,6 +119,19 @@ async def test_a_repeated_command_gets_its_stored_reply_and_is_not_done_twice(ph
     assert looked.track.uri == track_uri(1)
 
 
+async def test_a_look_that_does_not_wait_sees_every_answered_command_and_only_who_is_active(
+    phone: TestDevice,
+) -> None:
+    await phone.command(Play(context_uri=ALBUM_URI))
+    await phone.command(SkipNext())
+    seen = phone.host.look_now(UserId("user-ada"))
+    assert seen is not None
+    assert seen.player == (await phone.host.look(UserId("user-ada"))).player
+    assert seen.player.track is not None
+    assert seen.player.track.uri == track_uri(1)
+    assert phone.host.look_now(UserId("user-nobody")) is None
+
+
 async def test_what_was_acknowledged_is_there_after_the_host_is_gone(
     hosted: Fixture, phone: TestDevice
 ) -> None:

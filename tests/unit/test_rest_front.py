@@ -371,6 +371,18 @@ async def test_the_page_is_revalidated_and_its_assets_are_kept_for_ever(page: Pa
         assert refusal(await rest.client.post("/")) == (405, "BAD_REQUEST")
 
 
+async def test_the_page_is_sent_compressed_to_who_can_take_it_and_plain_to_others(page: Path) -> None:
+    script = "export const word = 'segue';\n" * 1_000
+    (page / "assets" / "large-d4e5f6.js").write_text(script)
+    async with running_rest(page_folder=page) as rest:
+        for accepted, encoding in (("gzip", "gzip"), ("identity", None)):
+            headers = {"accept-encoding": accepted}
+            answer = await rest.client.get("/assets/large-d4e5f6.js", headers=headers)
+            assert answer.headers.get("content-encoding") == encoding
+            assert "Accept-Encoding" in answer.headers["vary"]
+            assert answer.text == script
+
+
 async def test_the_page_may_talk_to_its_server_the_edge_and_the_sockets_and_to_nobody_else(
     page: Path,
 ) -> None:
