@@ -21,7 +21,7 @@ WATCH = """() => {
 }"""
 OVERLAP_MS = f"50 * __heard.filter(({{ levels }}) => Math.min(...levels) > {HEARD}).length"
 A_CUT_MS = 150
-"""A look reaches back over some 50 ms: right after a cut it sees the end of the one and the start of the other."""
+"""A look reaches back over some 50 ms: right after a cut it sees both."""
 
 Listen = Callable[[], Device]
 

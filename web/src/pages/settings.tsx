@@ -113,7 +113,7 @@ function Playback({ filtered }: { filtered: boolean | undefined }) {
           Sleep timer
           <span class="quiet">Pauses wherever the music is.</span>
         </span>
-        <SleepButton />
+        <SleepButton isNamed />
       </div>
       {filtered !== undefined && (
         <div class="setting">
