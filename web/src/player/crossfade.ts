@@ -26,7 +26,7 @@ export function fadeBetween(wantedS: number, player: PlayerState, fromUid: strin
   return inOrder ? 0 : wantedS;
 }
 
-/** No track is mostly fade. */
+/** No track gives more than half of itself to one fade. */
 export function fadeWithin(wantedS: number, fromS: number, toS: number): number {
   return Math.min(wantedS, fromS / 2, toS / 2);
 }

@@ -1,16 +1,15 @@
 // Plays a line of tracks as one unbroken sound: the current one and those that follow it are laid side by side on one
 // media timeline (timeline.ts), filled a little ahead of the playhead and emptied a little behind it.
 //
-// Where one track is to fade into the next, that one lies on the other of two decks. It starts there in silence, both
-// gains move along the audio clock, and as soon as its position is known well it is the current track; what fades out
-// is a tail that nothing else needs. A listener who skips, seeks or pauses meanwhile ends the fade at once.
+// Where one track is to fade into the next, that one lies on the other of two decks (decks.ts).
 //
 // Knows leases and bytes; knows nothing of sessions, devices or sockets. Positions are milliseconds of the current
 // track as they are heard, output latency included.
 
 import type { Lease } from "../wire/frames";
 import { fadeWithin } from "./crossfade";
-import { Deck } from "./deck";
+import type { Deck } from "./deck";
+import { Decks } from "./decks";
 import type { Fetcher } from "./fetcher";
 import { FetchFailed } from "./fetcher";
 import type { AudioGraph } from "./graph";
@@ -30,12 +29,6 @@ const SPLICE_AHEAD_S = 0.9;
 const SPLICE_PLAYED_S = 0.05;
 const END_SLACK_S = 0.25;
 const STALL_TICKS = 4;
-/** The deck that is faded to is brought to the beginning of its track this long before. */
-const CUE_AHEAD_S = 2;
-/** Less than this at the beginning of the next track is no start yet. */
-const CUED_S = 0.2;
-/** A fade shorter than this is a cut. */
-const FADE_MIN_S = 0.05;
 
 export interface EngineEvents {
   /** Went on to the next track by itself; the position is the one right after the boundary. */
@@ -68,13 +61,7 @@ interface Track {
 
 export class Engine {
   private tracks: Track[] = [];
-  /** Of the current track. */
-  private deck: Deck;
-  private other: Deck;
-  /** The next track, once it sounds beside the current one. */
-  private entering: Track | null = null;
-  /** Where on the other deck the last track ends, while it fades out. */
-  private tailEndS: number | null = null;
+  private readonly decks: Decks;
   private wanted = false;
   private stalled = false;
   private hasEnded = false;
@@ -93,17 +80,16 @@ export class Engine {
     private readonly fetcher: Fetcher,
     private readonly events: EngineEvents,
   ) {
-    this.deck = this.makeDeck();
-    this.other = this.makeDeck();
+    this.decks = new Decks(
+      graph,
+      () => this.tick(),
+      (deck) => this.broken(deck),
+    );
   }
 
-  private makeDeck(): Deck {
-    const deck: Deck = new Deck(
-      this.graph,
-      () => this.tick(),
-      () => this.broken(deck),
-    );
-    return deck;
+  /** The one that the current track lies on. */
+  private get deck(): Deck {
+    return this.decks.current;
   }
 
   // --- what it is doing --------------------------------------------------------------------------------------
@@ -172,7 +158,7 @@ export class Engine {
 
   /** Of the current track, and of the one that fades in or out beside it; for tests. */
   get levels(): readonly [number, number] {
-    return [this.deck.channel.level(), this.other.channel.level()];
+    return [this.deck.channel.level(), this.decks.other.channel.level()];
   }
 
   get loudnessGain(): number {
@@ -189,19 +175,15 @@ export class Engine {
     this.hasEnded = false;
     if (known?.placement && known.deck && known.nextSegment > 0) {
       // It lies ready on a timeline: going there is a seek.
-      this.endFade();
+      this.decks.endFade();
       this.tracks = this.tracks.slice(index);
-      if (known.deck !== this.deck) {
-        this.deck.element.pause();
-        this.turn();
-        this.deck.channel.setFade(1);
-      }
+      if (known.deck !== this.deck) this.decks.change();
       this.applyLoudness(known);
       this.seek(positionMs());
       return;
     }
     this.halt();
-    this.endFade();
+    this.decks.endFade();
     this.deck.beginAnew();
     this.tracks = [newTrack(lease)];
     this.pendingMs = positionMs;
@@ -219,13 +201,13 @@ export class Engine {
     const removed = this.tracks.slice(same + 1);
     const kept = this.tracks.slice(0, same + 1);
     const stale = removed.filter((track) => track.placement !== null);
-    if (this.entering !== null && removed.includes(this.entering)) this.endFade();
+    if (same === 0 && this.decks.isEntering) this.decks.endFade();
     this.tracks = [...kept, ...wanted.slice(same).map(newTrack)];
     if (this.hasEnded && this.tracks.length > 1) this.hasEnded = false;
     if (stale.length > 0) {
       this.halt();
       this.run();
-      for (const deck of [this.deck, this.other]) {
+      for (const deck of this.decks.both) {
         const first = stale.find((track) => track.deck === deck);
         if (first?.placement) void this.cutOff(deck, first.placement.startS);
       }
@@ -255,7 +237,7 @@ export class Engine {
 
   pause(): void {
     this.wanted = false;
-    this.endFade();
+    this.decks.endFade();
     this.deck.element.pause();
     this.unscheduleLoudness();
     this.events.changed();
@@ -265,7 +247,7 @@ export class Engine {
     const current = this.tracks[0];
     if (current === undefined) return;
     this.hasEnded = false;
-    this.endFade();
+    this.decks.endFade();
     this.unscheduleLoudness();
     if (this.pendingMs !== null || current.rendition === null || current.placement === null) {
       // It is being filled already; that goes to the new place instead.
@@ -309,7 +291,7 @@ export class Engine {
   async shift(lateMs: number): Promise<void> {
     const current = this.tracks[0];
     if (!current?.placement || current.rendition === null || this.pendingMs !== null) return;
-    this.endFade();
+    this.decks.endFade();
     const spliceS = this.deck.timeS + SPLICE_AHEAD_S;
     const placement = moved(current.placement, lateMs / 1000);
     this.halt();
@@ -327,7 +309,7 @@ export class Engine {
   stop(): void {
     const was = this.tracks.length > 0;
     this.halt();
-    this.endFade();
+    this.decks.endFade();
     this.tracks = [];
     this.wanted = false;
     this.hasEnded = false;
@@ -336,7 +318,7 @@ export class Engine {
     this.timer = 0;
     this.deck.element.pause();
     this.setPlaybackRate(1);
-    for (const deck of [this.deck, this.other]) void deck.empty(0);
+    for (const deck of this.decks.both) void deck.empty(0);
     if (was) this.events.changed();
   }
 
@@ -360,12 +342,12 @@ export class Engine {
     this.abort.abort();
     this.wake();
     this.unscheduleLoudness();
-    this.deck.initOf = this.other.initOf = null;
+    for (const deck of this.decks.both) deck.initOf = null;
   }
 
   private async pump(signal: AbortSignal, emptyFromS: number): Promise<void> {
     // What follows is filled anew with it, on whichever deck.
-    if (Number.isFinite(emptyFromS)) await Promise.all([this.deck.empty(emptyFromS), this.other.empty(0)]);
+    if (Number.isFinite(emptyFromS)) await Promise.all([this.deck.empty(emptyFromS), this.decks.other.empty(0)]);
     while (!signal.aborted) {
       const track = this.trackToFill();
       if (track === null) {
@@ -432,7 +414,7 @@ export class Engine {
     let startS = before?.placement?.endS ?? this.deck.frontierS;
     if (before?.rendition) track.fadeS = this.fadeOf(before, before.rendition, track, rendition);
     if (track.fadeS > 0) {
-      track.deck = track.deck === this.deck ? this.other : this.deck;
+      track.deck = track.deck === this.deck ? this.decks.other : this.deck;
       track.deck.beginAnew();
       startS = track.deck.frontierS;
     }
@@ -488,11 +470,18 @@ export class Engine {
     const nowS = this.deck.timeS;
     const { placement } = current;
     this.watch();
-    this.fadeOut();
+    this.decks.watchTail();
     if (placement !== null && this.pendingMs === null) {
       const next = this.tracks[1];
       if (next?.placement && next.fadeS > 0) {
-        if (this.crosses(placement.endS - nowS, next, next.placement)) return;
+        const incoming = { startS: next.placement.startS, fadeS: next.fadeS, gainDb: next.lease.gain_db };
+        if (this.wanted && this.decks.cross(placement.endS, incoming)) {
+          this.decks.takeOver(placement.endS);
+          this.goOn(current, next);
+          // A browser that would not let it play is asked once more, and the listener after it.
+          if (this.deck.element.paused) this.applyPlay();
+          return;
+        }
       } else if (next?.placement && nowS >= placement.endS) {
         this.goOn(current, next);
         return;
@@ -531,85 +520,6 @@ export class Engine {
     const { lease } = this.tracks[0] as Track;
     this.events.ended(lease);
     this.events.changed();
-  }
-
-  // --- from one deck to the other ------------------------------------------------------------------------------
-
-  /** Brings the other deck in when it is time. True when its track has become the current one. */
-  private crosses(leftS: number, next: Track, { startS }: Placement): boolean {
-    const { element } = this.other;
-    if (this.entering !== null) {
-      if (!this.other.watch(true) || this.entering !== next) return false;
-      this.enter();
-      return true;
-    }
-    if (!this.wanted || this.tailEndS !== null || leftS > next.fadeS + CUE_AHEAD_S || this.other.aheadS(startS) < CUED_S) return false;
-    if (Math.abs(element.currentTime - startS) > 0.001) element.currentTime = startS;
-    else if (leftS <= next.fadeS && !element.seeking) void this.bringIn(next);
-    return false;
-  }
-
-  private async bringIn(next: Track): Promise<void> {
-    this.entering = next;
-    this.other.channel.setFade(0);
-    this.applyLoudness(next);
-    this.other.setRate(1);
-    try {
-      await this.other.element.play();
-    } catch (error) {
-      if (this.entering !== next) return;
-      this.enter();
-      if (error instanceof DOMException && error.name === "NotAllowedError") this.events.blocked();
-      return;
-    }
-    const endS = this.tracks[0]?.placement?.endS;
-    if (this.entering !== next || endS === undefined) return;
-    const seconds = Math.min(next.fadeS, endS - this.deck.timeS);
-    if (seconds < FADE_MIN_S) {
-      this.other.channel.setFade(1);
-      return;
-    }
-    const at = this.graph.context.currentTime;
-    this.deck.channel.scheduleFade("out", at, seconds);
-    this.other.channel.scheduleFade("in", at, seconds);
-  }
-
-  /** The track that came in beside the current one takes its place; that one is a tail from now on. */
-  private enter(): void {
-    const [from, to] = this.tracks;
-    this.entering = null;
-    if (!from?.placement || to === undefined) return;
-    this.tailEndS = from.placement.endS;
-    this.turn();
-    this.goOn(from, to);
-  }
-
-  private turn(): void {
-    [this.deck, this.other] = [this.other, this.deck];
-  }
-
-  /** Ends the tail where its track ends. */
-  private fadeOut(): void {
-    if (this.tailEndS === null) return;
-    const { timeS, flows } = this.other;
-    // Right before its end a buffer may have nothing that could still come.
-    if (timeS >= this.tailEndS || (timeS > this.tailEndS - END_SLACK_S && !flows)) this.endTail();
-  }
-
-  private endTail(): void {
-    if (this.tailEndS === null) return;
-    this.other.element.pause();
-    void this.other.empty(0, this.tailEndS);
-    this.tailEndS = null;
-  }
-
-  /** At once: only the current track is heard. */
-  private endFade(): void {
-    if (this.entering === null && this.tailEndS === null) return;
-    this.endTail();
-    if (this.entering !== null) this.other.element.pause();
-    this.entering = null;
-    this.deck.channel.setFade(1);
   }
 
   // --- loudness ------------------------------------------------------------------------------------------------
