@@ -61,6 +61,7 @@ def test_axe_finds_no_violation_on_any_page(device: Device, account: tuple[str, 
         "now": lambda: page.get_by_role("region", name="What comes next").wait_for(),
         "settings": lambda: page.get_by_role("switch").wait_for(),
         "search/harbour": lambda: page.get_by_role("list", name="Tracks").wait_for(),
+        "library/recent": lambda: page.get_by_text("Nothing was played to its end yet.").wait_for(),
         "artists": lambda: page.get_by_role("link", name=re.compile("^Mira Solenne")).first.wait_for(),
         "shows": lambda: page.get_by_text("Nothing spoken here").wait_for(),
         "library/tracks": lambda: page.get_by_text("Nothing yet.").wait_for(),
@@ -69,6 +70,10 @@ def test_axe_finds_no_violation_on_any_page(device: Device, account: tuple[str, 
         page.goto(f"{device.url}/#/{name}")
         is_there()
         look(name)
+    page.goto(f"{device.url}/#/artists")
+    page.get_by_role("link", name=re.compile("^Mira Solenne")).first.click()
+    page.get_by_role("heading", name="Mira Solenne").wait_for()
+    look("artist")
     assert found == {}
 
 

@@ -92,6 +92,12 @@ def test_one_device_steers_the_other(kitchen: Device, study: Device) -> None:
     expect(kitchen.page.get_by_label("Volume", exact=True)).to_have_value("10")
     study.page.get_by_role("button", name="Next", exact=True).click()
     expect(kitchen.page.locator(".bar-title")).to_have_text("Tide Going Out")
+    study.page.get_by_role("contentinfo").get_by_role("slider", name="Position").fill("15000")
+    kitchen.wait_for("__segue.playing() && Math.abs(__segue.position() - 15000) < 5000")
+    study.page.get_by_role("button", name="Previous", exact=True).click()
+    kitchen.wait_for("__segue.playing() && __segue.position() < 10000")
+    assert study.ask("__segue.playing()") is False
+    assert study.level < 1e-4
 
 
 def test_the_music_plays_on_without_a_network_and_the_session_is_resumed(kitchen: Device) -> None:

@@ -53,6 +53,16 @@ def test_hearts_fill_the_library_and_empty_it_again(listen: Listen) -> None:
     expect(other.page.get_by_text("Nothing yet. The heart beside a track puts it here.")).to_be_visible()
 
 
+def test_an_album_plays_from_its_cover(listen: Listen) -> None:
+    device = listen()
+    tile = device.page.get_by_role("listitem").filter(has_text="Harbour Lights")
+    tile.hover()
+    tile.get_by_role("button", name="Play Harbour Lights").click()
+    device.wait_for("__segue.playing()")
+    expect(device.page.locator(".bar-title")).to_have_text("Lamplight")
+    expect(device.page.get_by_role("heading", name="Albums")).to_be_visible()
+
+
 def test_an_artist_has_a_page_with_albums_and_tracks_to_play(listen: Listen) -> None:
     device = listen()
     device.page.get_by_role("link", name="Artists").click()

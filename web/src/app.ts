@@ -29,8 +29,7 @@ export interface App {
 
 export function createApp(): App {
   const rest = new Rest();
-  const element = new Audio();
-  const graph = new AudioGraph(element);
+  const graph = new AudioGraph();
   graph.setVolume(volumePercent.value, muted.value);
   graph.setNormalise(normalise.value);
 
@@ -55,12 +54,13 @@ export function createApp(): App {
     trouble: (text) => (store.playbackTrouble.value = text),
   });
   const fetcher = new Fetcher(conductor);
-  const engine = new Engine(element, graph, fetcher, {
+  const engine = new Engine(graph, fetcher, {
     advanced: (from, to, position) => conductor.onAdvanced(from, to, position),
     ended: () => conductor.onEnded(),
     changed: () => conductor.onChanged(),
     failed: (lease, why) => conductor.onFailed(lease, why),
     blocked: () => conductor.onBlocked(),
+    fadeS: (from, to) => conductor.fadeS(from, to),
   });
   conductor.attach(engine, fetcher);
 
@@ -122,7 +122,8 @@ function exposeForTests({ link, engine, graph, conductor }: App): void {
     playing: () => engine.playing && !engine.buffering,
     bufferedMs: () => engine.bufferedMs,
     level: () => graph.level(),
-    loudness: () => graph.loudnessGain,
+    levels: () => engine.levels,
+    loudness: () => engine.loudnessGain,
     due: () => (store.player.value ? positionMs(store.player.value, link.serverNowMs()) : 0),
     clock: () => link.clock.estimate,
     lastHandoff: () => store.player.value?.last_handoff ?? null,

@@ -1,7 +1,9 @@
 import { describe, expect, test } from "vitest";
+import { FADE_IN, FADE_OUT, fadeBetween, fadeWithin } from "../src/player/crossfade";
 import { Lockstep } from "../src/player/lockstep";
 import { renditionOf, type Rendition } from "../src/player/manifest";
 import { bufferedAheadS, bytesOf, moved, place, segmentAt } from "../src/player/timeline";
+import type { PlayerState, QueueItem } from "../src/wire/frames";
 
 const RATE = 44_100;
 const DELAY = 1024;
@@ -117,5 +119,37 @@ describe("lockstep", () => {
     expect(clocks.offsetS).toBeNull();
     for (let i = 10; i < 14; i++) clocks.add(9.5 + i, i);
     expect(clocks.offsetS).toBe(9.5);
+  });
+});
+
+describe("crossfade", () => {
+  const item = (uid: string, provider = "context", more: Partial<QueueItem> = {}): QueueItem => ({ uid, uri: `spotify:track:${uid}`, provider, duration_ms: 200_000, ...more });
+  const playing = (more: Partial<PlayerState>): PlayerState =>
+    ({ track: item("a"), next_tracks: [item("b"), item("c", "queue")], prev_tracks: [], context_uri: null, shuffle: false, sleep_timer: null, ...more }) as PlayerState;
+  const album = { context_uri: "spotify:album:x" };
+
+  test("both gains together are equally loud all the way, from silence to full", () => {
+    expect([FADE_IN[0], FADE_OUT[0]]).toEqual([0, 1]);
+    for (const [at, share] of FADE_IN.entries()) expect(share ** 2 + (FADE_OUT[at] ?? 0) ** 2).toBeCloseTo(1, 5);
+    expect(FADE_IN.at(-1)).toBeCloseTo(1, 6);
+  });
+
+  test.each<[string, Partial<PlayerState>, string, number]>([
+    ["tracks from anywhere", {}, "b", 6],
+    ["an album in its order", album, "b", 0],
+    ["an album that is shuffled", { ...album, shuffle: true }, "b", 6],
+    ["an album, into what the listener put in", album, "c", 6],
+    ["a list of tracks of one album", { context_uri: "spotify:playlist:x" }, "b", 6],
+    ["a timer that ends with the track", { sleep_timer: { end_of_track: true } }, "b", 0],
+    ["speech", { next_tracks: [item("b", "context", { is_speech: true })] }, "b", 0],
+  ])("%s", (_, state, to, seconds) => {
+    expect(fadeBetween(6, playing(state), "a", to)).toBe(seconds);
+    expect(fadeBetween(0, playing(state), "a", to)).toBe(0);
+  });
+
+  test("a fade takes at most half of either track", () => {
+    expect(fadeWithin(12, 200, 200)).toBe(12);
+    expect(fadeWithin(12, 200, 10)).toBe(5);
+    expect(fadeWithin(12, 4, 10)).toBe(2);
   });
 });

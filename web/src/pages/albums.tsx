@@ -1,11 +1,11 @@
 // All albums, as a wall of covers.
 
 import { useEffect, useState } from "preact/hooks";
-import { artistNames } from "../library/library";
 import { linkStatus } from "../session/store";
 import { usePage } from "./context";
-import { Cover } from "./cover";
-import { albumHref } from "./route";
+import { Icon } from "./icons";
+import { Tiles } from "./listing";
+import { albumTile } from "./tiles";
 import { errorText } from "./words";
 
 export function Albums() {
@@ -39,18 +39,12 @@ export function Albums() {
         </p>
       )}
       {albums === null && wrong === null && <p class="quiet">Fetching the albums…</p>}
-      {albums?.length === 0 && <p class="quiet">There is no music here yet. Start the server with a folder of it.</p>}
-      <ul class="grid">
-        {albums?.map((album) => (
-          <li key={album.id}>
-            <a class="tile" href={albumHref(album.id)}>
-              <Cover images={album.images} pixels={220} />
-              <span class="tile-title">{album.name}</span>
-              <span class="quiet">{artistNames(album.artists)}</span>
-            </a>
-          </li>
-        ))}
-      </ul>
+      {albums?.length === 0 && (
+        <p class="quiet empty">
+          <Icon name="note" size={28} /> There is no music here yet. Start the server with a folder of it.
+        </p>
+      )}
+      <Tiles tiles={(albums ?? []).map((album) => albumTile(album))} />
       {library.hasMoreAlbums.value && (
         <button type="button" class="more" onClick={more}>
           Show more albums

@@ -1,6 +1,6 @@
 // What plays, large: the cover, a long slider, how it sounds, and what comes next.
 
-import { artistNames, clockText } from "../library/library";
+import { artistNames, clockText, coverUrl } from "../library/library";
 import { isHere, player } from "../session/store";
 import { usePage } from "./context";
 import { Cover } from "./cover";
@@ -13,6 +13,8 @@ import { albumHref, albumsHref } from "./route";
 import { SleepButton, SpeedButton } from "./timing";
 
 const NEXT_SHOWN = 5;
+/** Blurred beyond recognition: the smallest picture will do. */
+const GLOW_PIXELS = 64;
 
 export function LargePlayer() {
   const { library, run } = usePage();
@@ -20,6 +22,7 @@ export function LargePlayer() {
   const item = state?.track ?? null;
   const track = item === null ? undefined : library.track(item.uri);
   const next = (state?.next_tracks ?? []).slice(0, NEXT_SHOWN);
+  const glow = coverUrl(track?.album?.images ?? track?.images, GLOW_PIXELS);
   // Back to where one came from, which is not this page when it was opened by its address.
   const close = (event: Event): void => {
     if (history.length <= 1) return;
@@ -29,6 +32,7 @@ export function LargePlayer() {
 
   return (
     <section class="now" aria-labelledby="now-title">
+      {glow !== null && <img class="now-glow" src={glow} alt="" />}
       <header class="now-top">
         <a class="round-link" href={albumsHref} aria-label="Back to the music" title="Back" onClick={close}>
           <Icon name="down" size={24} />

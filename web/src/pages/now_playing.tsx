@@ -5,7 +5,7 @@ import { clockText } from "../library/library";
 import type { Repeat } from "../wire/frames";
 import { deviceId, muted, setOwnVolume, volumePercent } from "../session/device";
 import { positionMs } from "../session/merge";
-import { activeDevice, isHere, needsGesture, playbackTrouble, player } from "../session/store";
+import { activeDevice, isHere, needsGesture, noteOwnVolume, playbackTrouble, player } from "../session/store";
 import { hereIfNowhere, usePage } from "./context";
 import { Cover } from "./cover";
 import { Credits } from "./credits";
@@ -222,7 +222,10 @@ export function useVolume(): (id: string, percent: number, isMuted?: boolean) =>
     if (id === deviceId) {
       setOwnVolume(percent, isMuted);
       app.graph.setVolume(volumePercent.value, muted.value);
-      throttled(() => app.link.send({ type: "volume", volume_percent: volumePercent.value, muted: muted.value }));
+      throttled(() => {
+        app.link.send({ type: "volume", volume_percent: volumePercent.value, muted: muted.value });
+        noteOwnVolume();
+      });
     } else {
       throttled(() => void run({ endpoint: "set_volume", volume_percent: Math.round(percent), device_id: id }));
     }

@@ -101,7 +101,7 @@ export function SearchPage({ words }: { words: string }) {
       <p class="unseen" role="status">
         {found !== null && `${count} found`}
       </p>
-      {found !== null && count === 0 && wrong === null && <p class="quiet waiting">Nothing in this library goes by that name.</p>}
+      {found !== null && count === 0 && wrong === null && <p class="quiet empty">Nothing in this library goes by that name.</p>}
       {has(tracks) && (
         <>
           <h2>Tracks</h2>

@@ -3,12 +3,13 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { deviceId, deviceName, rename } from "../session/device";
-import { bitrateKbpsMax, normalise, QUALITIES, setNormalise, setQuality } from "../session/preferences";
+import { bitrateKbpsMax, CROSSFADE_S_MAX, crossfadeS, normalise, QUALITIES, setCrossfade, setNormalise, setQuality } from "../session/preferences";
 import { devices, toast } from "../session/store";
 import type { Device } from "../wire/frames";
 import { installOffer } from "../install";
 import { usePage } from "./context";
 import { Icon } from "./icons";
+import { Slider } from "./slider";
 import { SleepButton } from "./timing";
 import { errorText } from "./words";
 
@@ -88,10 +89,31 @@ function Playback({ filtered }: { filtered: boolean | undefined }) {
       </label>
       <div class="setting">
         <span>
+          Crossfade
+          <span class="quiet">One track fades into the next. An album in its order plays on without a gap all the same.</span>
+        </span>
+        <span class="setting-slider">
+          <Slider
+            label="Crossfade"
+            value={crossfadeS.value}
+            max={CROSSFADE_S_MAX}
+            step={1}
+            text={crossfadeText}
+            onMove={setCrossfade}
+            onCommit={(seconds) => {
+              setCrossfade(seconds);
+              app.conductor.followUp();
+            }}
+          />
+          <span class="quiet time">{crossfadeText(crossfadeS.value)}</span>
+        </span>
+      </div>
+      <div class="setting">
+        <span>
           Sleep timer
           <span class="quiet">Pauses wherever the music is.</span>
         </span>
-        <SleepButton />
+        <SleepButton isNamed />
       </div>
       {filtered !== undefined && (
         <div class="setting">
@@ -104,6 +126,10 @@ function Playback({ filtered }: { filtered: boolean | undefined }) {
       )}
     </Group>
   );
+}
+
+function crossfadeText(seconds: number): string {
+  return seconds === 0 ? "Off" : `${seconds} s`;
 }
 
 function DeviceList() {

@@ -9,7 +9,8 @@ const MINUTES = [5, 15, 30, 45, 60, 90] as const;
 const SPEEDS = [0.75, 1, 1.25, 1.5, 1.75, 2, 2.5, 3] as const;
 const BEAT_MS = 1_000;
 
-export function SleepButton() {
+/** `isNamed`: says what it is set to also when it is off. */
+export function SleepButton({ isNamed = false }: { isNamed?: boolean }) {
   const { app, run } = usePage();
   const timer = player.value?.sleep_timer ?? null;
   const [, setBeat] = useState(0);
@@ -40,7 +41,7 @@ export function SleepButton() {
           },
         ]}
       />
-      {timer !== null && <span class="quiet">{text}</span>}
+      {(isNamed || timer !== null) && <span class="quiet">{text}</span>}
     </span>
   );
 }

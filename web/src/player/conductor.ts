@@ -5,6 +5,8 @@ import type { Advanced, Lease, Media, PlayerState, Report, ReportState, ServerFr
 import type { Link } from "../session/link";
 import type { View } from "../session/merge";
 import { positionMs } from "../session/merge";
+import { crossfadeS } from "../session/preferences";
+import { fadeBetween } from "./crossfade";
 import type { Engine } from "./engine";
 import type { Fetcher, LeaseBook } from "./fetcher";
 import { HandoffPart } from "./handoff";
@@ -163,8 +165,14 @@ export class Conductor implements LeaseBook {
     }
   }
 
+  /** How the engine goes from one item to the next. */
+  fadeS(from: Lease, to: Lease): number {
+    const player = this.view?.player;
+    return player ? fadeBetween(crossfadeS.value, player, from.uid, to.uid) : 0;
+  }
+
   /** What comes after the engine's current item, by the newest media frame. */
-  private followUp(): void {
+  followUp(): void {
     const at = this.order.findIndex((lease) => lease.play_id === this.engine.playId);
     if (at >= 0) this.engine.setNext(this.order.slice(at + 1));
   }

@@ -1,23 +1,23 @@
 // Plays a line of tracks as one unbroken sound: the current one and those that follow it are laid side by side on one
 // media timeline (timeline.ts), filled a little ahead of the playhead and emptied a little behind it.
 //
+// Where one track is to fade into the next, that one lies on the other of two decks (decks.ts).
+//
 // Knows leases and bytes; knows nothing of sessions, devices or sockets. Positions are milliseconds of the current
 // track as they are heard, output latency included.
 
 import type { Lease } from "../wire/frames";
-import { MediaBuffer } from "./buffer";
+import { fadeWithin } from "./crossfade";
+import type { Deck } from "./deck";
+import { Decks } from "./decks";
 import type { Fetcher } from "./fetcher";
 import { FetchFailed } from "./fetcher";
 import type { AudioGraph } from "./graph";
-import { Lockstep } from "./lockstep";
 import type { Rendition } from "./manifest";
 import type { Placement } from "./timeline";
-import { bufferedAheadS, bytesOf, moved, place, segmentAt } from "./timeline";
+import { bytesOf, moved, place, segmentAt } from "./timeline";
 
 const AHEAD_S = 30;
-const BEHIND_S = 10;
-/** Emptied in steps, since every removal costs the browser a walk through the buffer. */
-const BEHIND_SLACK_S = 10;
 const TRACKS_MAX = 4;
 const TICK_MS = 50;
 /** The loudness of the next track is put on the audio clock this long before its first sample. */
@@ -27,8 +27,6 @@ const DECODED_AHEAD_S = 1.5;
 /** A shift takes effect this far ahead: behind everything that the decoder may hold by then. */
 const SPLICE_AHEAD_S = 0.9;
 const SPLICE_PLAYED_S = 0.05;
-/** Between two items that do not follow each other, so that nothing of one can run into the other. */
-const BETWEEN_S = 5;
 const END_SLACK_S = 0.25;
 const STALL_TICKS = 4;
 
@@ -42,12 +40,18 @@ export interface EngineEvents {
   failed(lease: Lease, why: string): void;
   /** The browser wants a gesture before it lets this page sound. */
   blocked(): void;
+  /** Seconds for which the one fades into the other; 0 lets it follow without a gap. */
+  fadeS(from: Lease, to: Lease): number;
 }
 
 interface Track {
   lease: Lease;
   rendition: Rendition | null;
+  /** Null as long as it is not known where it goes. */
+  deck: Deck | null;
   placement: Placement | null;
+  /** How long the track before it fades into it; 0 when it lies on the deck of that one. */
+  fadeS: number;
   init: ArrayBuffer | null;
   nextSegment: number;
   failed: boolean;
@@ -56,19 +60,15 @@ interface Track {
 }
 
 export class Engine {
-  private buffer: MediaBuffer | null = null;
   private tracks: Track[] = [];
-  /** Where the current track begins on the timeline, once it is placed; always behind everything placed before. */
-  private frontierS = 0;
+  private readonly decks: Decks;
   private wanted = false;
   private stalled = false;
   private hasEnded = false;
   private setRate = 1;
-  private readonly lockstep = new Lockstep();
   private abort = new AbortController();
   private wake: () => void = () => undefined;
   private timer = 0;
-  private initOf: Track | null = null;
   private lastTimeS = -1;
   private stillTicks = 0;
   private loudnessScheduledFor: Track | null = null;
@@ -76,17 +76,20 @@ export class Engine {
   private pendingMs: (() => number) | null = null;
 
   constructor(
-    private readonly element: HTMLAudioElement,
     private readonly graph: AudioGraph,
     private readonly fetcher: Fetcher,
     private readonly events: EngineEvents,
   ) {
-    element.preservesPitch = true;
-    for (const name of ["playing", "waiting", "pause", "seeked"]) element.addEventListener(name, () => this.tick());
-    for (const name of ["play", "pause", "waiting", "seeking", "seeked", "ratechange"]) {
-      element.addEventListener(name, () => this.lockstep.clear());
-    }
-    element.addEventListener("error", () => this.broken());
+    this.decks = new Decks(
+      graph,
+      () => this.tick(),
+      (deck) => this.broken(deck),
+    );
+  }
+
+  /** The one that the current track lies on. */
+  private get deck(): Deck {
+    return this.decks.current;
   }
 
   // --- what it is doing --------------------------------------------------------------------------------------
@@ -123,41 +126,43 @@ export class Engine {
     if (this.pendingMs !== null) return Math.max(0, this.pendingMs());
     const placement = this.tracks[0]?.placement;
     if (!placement) return 0;
-    const { offsetS } = this.lockstep;
-    let mediaS = this.element.currentTime;
+    const { offsetS } = this.deck.lockstep;
+    let mediaS = this.deck.timeS;
     if (this.playing && offsetS !== null) mediaS = offsetS + this.graph.contextTimeAt(performanceMs);
     else if (this.playing && !this.stalled) {
       const agoS = this.graph.outputLatencyS - (performanceMs - performance.now()) / 1000;
-      mediaS -= agoS * this.element.playbackRate;
+      mediaS -= agoS * this.deck.element.playbackRate;
     }
     return Math.max(0, Math.min(mediaS, placement.endS) - placement.startS) * 1000;
   }
 
-  /** The sound flows, and where it is is known to the millisecond. Other speeds are not looked at so closely. */
-  private get isSteady(): boolean {
-    if (this.element.seeking || this.element.paused || this.element.readyState < 3) return false;
-    return this.element.playbackRate !== 1 || this.lockstep.offsetS !== null;
-  }
-
   /** Looks at both clocks; true when the position is known well. */
   watch(): boolean {
-    const flows = this.playing && !this.element.seeking && !this.element.paused && this.element.readyState >= 3;
-    if (flows && this.element.playbackRate === 1 && this.pendingMs === null) {
-      this.lockstep.add(this.element.currentTime, this.graph.context.currentTime);
-    } else {
-      this.lockstep.clear();
-    }
-    return this.lockstep.offsetS !== null;
+    return this.deck.watch(this.playing && this.pendingMs === null);
   }
 
+  /** Of music that is there to be heard from now on, whichever deck it lies on. */
   get bufferedMs(): number {
-    if (this.buffer === null || this.pendingMs !== null) return 0;
-    return Math.max(0, Math.round(bufferedAheadS(this.buffer.ranges, this.element.currentTime) * 1000));
+    if (this.pendingMs !== null) return 0;
+    let aheadS = this.deck.aheadS(this.deck.timeS);
+    for (const [at, track] of this.tracks.entries()) {
+      if (at > 0 && track.deck && track.placement && track.fadeS > 0) aheadS += track.deck.aheadS(track.placement.startS);
+    }
+    return Math.max(0, Math.round(aheadS * 1000));
   }
 
   /** Seconds of sound that have gone through the media clock; for tests. */
   get mediaTimeS(): number {
-    return this.element.currentTime;
+    return this.deck.timeS;
+  }
+
+  /** Of the current track, and of the one that fades in or out beside it; for tests. */
+  get levels(): readonly [number, number] {
+    return [this.deck.channel.level(), this.decks.other.channel.level()];
+  }
+
+  get loudnessGain(): number {
+    return this.deck.channel.loudnessGain;
   }
 
   // --- what it is told -----------------------------------------------------------------------------------------
@@ -168,16 +173,18 @@ export class Engine {
     const known = index > 0 ? this.tracks[index] : undefined;
     this.wanted = play;
     this.hasEnded = false;
-    if (known?.placement && known.nextSegment > 0) {
-      // It lies ready on the timeline: going there is a seek.
+    if (known?.placement && known.deck && known.nextSegment > 0) {
+      // It lies ready on a timeline: going there is a seek.
+      this.decks.endFade();
       this.tracks = this.tracks.slice(index);
-      this.frontierS = known.placement.startS;
+      if (known.deck !== this.deck) this.decks.change();
       this.applyLoudness(known);
       this.seek(positionMs());
       return;
     }
     this.halt();
-    this.frontierS = Math.ceil(this.frontierS + BETWEEN_S);
+    this.decks.endFade();
+    this.deck.beginAnew();
     this.tracks = [newTrack(lease)];
     this.pendingMs = positionMs;
     this.run();
@@ -190,28 +197,48 @@ export class Engine {
     if (current === undefined) return;
     const wanted = leases.slice(0, TRACKS_MAX - 1);
     let same = 0;
-    while (same < wanted.length && this.tracks[same + 1]?.lease.play_id === wanted[same]?.play_id) same++;
+    while (same < wanted.length && this.tracks[same + 1]?.lease.play_id === wanted[same]?.play_id && this.joins(same + 1)) same++;
     const removed = this.tracks.slice(same + 1);
     const kept = this.tracks.slice(0, same + 1);
-    const stale = removed.find((track) => track.placement !== null);
+    const stale = removed.filter((track) => track.placement !== null);
+    if (same === 0 && this.decks.isEntering) this.decks.endFade();
     this.tracks = [...kept, ...wanted.slice(same).map(newTrack)];
     if (this.hasEnded && this.tracks.length > 1) this.hasEnded = false;
-    if (stale?.placement) {
-      this.restartPump();
-      void this.cutOff(stale.placement.startS);
+    if (stale.length > 0) {
+      this.halt();
+      this.run();
+      for (const deck of this.decks.both) {
+        const first = stale.find((track) => track.deck === deck);
+        if (first?.placement) void this.cutOff(deck, first.placement.startS);
+      }
     }
     this.wake();
   }
 
+  /** Whether the track at `index` lies where it should, as one that is faded into or one that follows without a gap. */
+  private joins(index: number): boolean {
+    const [before, track] = [this.tracks[index - 1], this.tracks[index]];
+    if (!before?.rendition || !track?.rendition || track.placement === null) return true;
+    const fadeS = this.fadeOf(before, before.rendition, track, track.rendition);
+    if (fadeS > 0 !== track.fadeS > 0) return false;
+    track.fadeS = fadeS;
+    return true;
+  }
+
+  private fadeOf(before: Track, beforeRendition: Rendition, track: Track, rendition: Rendition): number {
+    return fadeWithin(this.events.fadeS(before.lease, track.lease), musicS(beforeRendition), musicS(rendition));
+  }
+
   play(): void {
     this.wanted = true;
-    if (this.element.paused) this.stalled = true;
+    if (this.deck.element.paused) this.stalled = true;
     this.applyPlay();
   }
 
   pause(): void {
     this.wanted = false;
-    this.element.pause();
+    this.decks.endFade();
+    this.deck.element.pause();
     this.unscheduleLoudness();
     this.events.changed();
   }
@@ -220,8 +247,9 @@ export class Engine {
     const current = this.tracks[0];
     if (current === undefined) return;
     this.hasEnded = false;
+    this.decks.endFade();
     this.unscheduleLoudness();
-    if (this.pendingMs !== null || current.rendition === null || current.placement === null || this.buffer === null) {
+    if (this.pendingMs !== null || current.rendition === null || current.placement === null) {
       // It is being filled already; that goes to the new place instead.
       this.pendingMs = () => positionMs;
       current.failed = false;
@@ -231,11 +259,11 @@ export class Engine {
     const { placement, rendition } = current;
     const within = Math.min(Math.max(0, positionMs / 1000), placement.endS - placement.startS - 0.05);
     const atS = placement.startS + within;
-    const ahead = bufferedAheadS(this.buffer.ranges, atS);
+    const ahead = this.deck.aheadS(atS);
     if (ahead > 0.2 || (ahead > 0 && current.nextSegment >= rendition.segments.length)) {
       this.pendingMs = null;
       this.stalled = this.wanted;
-      this.element.currentTime = atS;
+      this.deck.element.currentTime = atS;
       this.applyPlay();
       this.wake();
       return;
@@ -253,7 +281,7 @@ export class Engine {
   /** For speech. */
   setPlaybackRate(rate: number): void {
     this.setRate = rate;
-    if (this.element.playbackRate !== rate) this.element.playbackRate = rate;
+    this.deck.setRate(rate);
   }
 
   /**
@@ -262,17 +290,18 @@ export class Engine {
    */
   async shift(lateMs: number): Promise<void> {
     const current = this.tracks[0];
-    if (!current?.placement || current.rendition === null || this.buffer === null || this.pendingMs !== null) return;
-    const spliceS = this.element.currentTime + SPLICE_AHEAD_S;
+    if (!current?.placement || current.rendition === null || this.pendingMs !== null) return;
+    this.decks.endFade();
+    const spliceS = this.deck.timeS + SPLICE_AHEAD_S;
     const placement = moved(current.placement, lateMs / 1000);
     this.halt();
     current.placement = placement;
     current.appendFromS = spliceS;
     current.nextSegment = segmentAt(current.rendition, spliceS - placement.startS);
-    this.frontierS = Math.max(this.frontierS, placement.endS);
+    this.deck.frontierS = Math.max(this.deck.frontierS, placement.endS);
     this.tracks = this.tracks.map((track, i) => (i === 0 ? track : newTrack(track.lease)));
     const { signal } = this.run(spliceS);
-    while (!signal.aborted && this.playing && this.element.currentTime < spliceS + SPLICE_PLAYED_S) {
+    while (!signal.aborted && this.playing && this.deck.timeS < spliceS + SPLICE_PLAYED_S) {
       await new Promise((resolve) => setTimeout(resolve, TICK_MS));
     }
   }
@@ -280,15 +309,16 @@ export class Engine {
   stop(): void {
     const was = this.tracks.length > 0;
     this.halt();
+    this.decks.endFade();
     this.tracks = [];
     this.wanted = false;
     this.hasEnded = false;
     this.pendingMs = null;
     clearInterval(this.timer);
     this.timer = 0;
-    this.element.pause();
+    this.deck.element.pause();
     this.setPlaybackRate(1);
-    void this.buffer?.remove(0, Number.POSITIVE_INFINITY).catch(() => undefined);
+    for (const deck of this.decks.both) void deck.empty(0);
     if (was) this.events.changed();
   }
 
@@ -312,16 +342,12 @@ export class Engine {
     this.abort.abort();
     this.wake();
     this.unscheduleLoudness();
-    this.initOf = null;
-  }
-
-  private restartPump(): void {
-    this.halt();
-    this.run();
+    for (const deck of this.decks.both) deck.initOf = null;
   }
 
   private async pump(signal: AbortSignal, emptyFromS: number): Promise<void> {
-    await this.buffer?.remove(emptyFromS, Number.POSITIVE_INFINITY).catch(() => undefined);
+    // What follows is filled anew with it, on whichever deck.
+    if (Number.isFinite(emptyFromS)) await Promise.all([this.deck.empty(emptyFromS), this.decks.other.empty(0)]);
     while (!signal.aborted) {
       const track = this.trackToFill();
       if (track === null) {
@@ -349,21 +375,20 @@ export class Engine {
   }
 
   private async fill(track: Track, signal: AbortSignal): Promise<void> {
-    this.buffer ??= await MediaBuffer.open(this.element);
     const rendition = (track.rendition ??= await this.fetcher.rendition(track.lease, signal));
     signal.throwIfAborted();
-    if (track.placement === null) {
-      const before = this.tracks[this.tracks.indexOf(track) - 1];
-      track.placement = place(rendition, before?.placement?.endS ?? this.frontierS);
-      this.frontierS = Math.max(this.frontierS, track.placement.endS);
-      if (before === undefined) this.applyLoudness(track);
-    }
+    // Taken out of the line meanwhile: it has no place.
+    if (!this.tracks.includes(track)) return;
+    if (track.placement === null) this.settle(track, rendition);
+    const { deck, placement } = track;
+    if (deck === null || placement === null) return;
+    const buffer = await deck.open();
+    signal.throwIfAborted();
     const isFirst = track === this.tracks[0];
     if (isFirst && this.pendingMs !== null) {
       const lastS = musicS(rendition) - 0.05;
       track.nextSegment = segmentAt(rendition, Math.min(this.pendingMs() / 1000, lastS));
     }
-    const { placement } = track;
     const index = track.nextSegment;
     const range = bytesOf(rendition, index, track.init === null);
     if (track.init === null && range.from > 0) {
@@ -373,13 +398,29 @@ export class Engine {
     track.init ??= data.slice(0, rendition.initSize);
     signal.throwIfAborted();
     const window = [Math.max(placement.startS, track.appendFromS), placement.endS] as const;
-    if (this.initOf !== track && range.from > 0) await this.buffer.append(track.init, placement.timestampOffsetS, window);
+    if (deck.initOf !== track && range.from > 0) await buffer.append(track.init, placement.timestampOffsetS, window);
     signal.throwIfAborted();
-    await this.buffer.append(data, placement.timestampOffsetS, window);
+    await buffer.append(data, placement.timestampOffsetS, window);
     signal.throwIfAborted();
-    this.initOf = track;
+    deck.initOf = track;
     track.nextSegment = index + 1;
     if (isFirst && this.pendingMs !== null) this.land(index, rendition, placement);
+  }
+
+  /** Decides where a track lies: right behind the one before it, or on the other deck, to be faded into. */
+  private settle(track: Track, rendition: Rendition): void {
+    const before = this.tracks[this.tracks.indexOf(track) - 1];
+    track.deck = before?.deck ?? this.deck;
+    let startS = before?.placement?.endS ?? this.deck.frontierS;
+    if (before?.rendition) track.fadeS = this.fadeOf(before, before.rendition, track, rendition);
+    if (track.fadeS > 0) {
+      track.deck = track.deck === this.deck ? this.decks.other : this.deck;
+      track.deck.beginAnew();
+      startS = track.deck.frontierS;
+    }
+    track.placement = place(rendition, startS);
+    track.deck.frontierS = Math.max(track.deck.frontierS, track.placement.endS);
+    if (before === undefined) this.applyLoudness(track);
   }
 
   /** A segment is there: go to the wanted place, unless that moved out of this segment while it was fetched. */
@@ -388,16 +429,16 @@ export class Engine {
     const within = Math.min(positionS, placement.endS - placement.startS - 0.05);
     if (segmentAt(rendition, within) !== index) return;
     this.pendingMs = null;
-    this.element.currentTime = placement.startS + within;
+    this.deck.element.currentTime = placement.startS + within;
     this.lastTimeS = -1;
     this.applyPlay();
   }
 
-  private async cutOff(fromS: number): Promise<void> {
-    const near = fromS - this.element.currentTime < DECODED_AHEAD_S;
-    await this.buffer?.remove(fromS, Number.POSITIVE_INFINITY).catch(() => undefined);
+  private async cutOff(deck: Deck, fromS: number): Promise<void> {
+    const near = fromS - deck.timeS < DECODED_AHEAD_S;
+    await deck.empty(fromS);
     // The decoder holds a little of what was removed; a seek to where it stands makes it forget.
-    if (near && this.pendingMs === null && this.element.currentTime < fromS) this.element.currentTime += 0;
+    if (near && this.pendingMs === null && deck.timeS < fromS) deck.element.currentTime += 0;
   }
 
   // --- the playhead --------------------------------------------------------------------------------------------
@@ -413,9 +454,9 @@ export class Engine {
         this.events.blocked();
         return;
       }
-      if (this.element.playbackRate !== this.setRate) this.element.playbackRate = this.setRate;
+      this.deck.setRate(this.setRate);
       try {
-        await this.element.play();
+        await this.deck.element.play();
       } catch (error) {
         if (error instanceof DOMException && error.name === "NotAllowedError") this.events.blocked();
       }
@@ -426,31 +467,41 @@ export class Engine {
   private tick(): void {
     const current = this.tracks[0];
     if (current === undefined) return;
-    const nowS = this.element.currentTime;
+    const nowS = this.deck.timeS;
     const { placement } = current;
     this.watch();
+    this.decks.watchTail();
     if (placement !== null && this.pendingMs === null) {
       const next = this.tracks[1];
-      if (next?.placement && nowS >= placement.endS) {
+      if (next?.placement && next.fadeS > 0) {
+        const incoming = { startS: next.placement.startS, fadeS: next.fadeS, gainDb: next.lease.gain_db };
+        if (this.wanted && this.decks.cross(placement.endS, incoming)) {
+          this.decks.takeOver(placement.endS);
+          this.goOn(current, next);
+          // A browser that would not let it play is asked once more, and the listener after it.
+          if (this.deck.element.paused) this.applyPlay();
+          return;
+        }
+      } else if (next?.placement && nowS >= placement.endS) {
         this.goOn(current, next);
         return;
       }
       this.prepareLoudness(nowS, placement, next);
       this.noticeEnd(nowS, placement, next);
     }
-    const stalled = this.wanted && !this.hasEnded && !this.isSteady;
+    const stalled = this.wanted && !this.hasEnded && !this.deck.isSteady;
     if (stalled !== this.stalled) {
       this.stalled = stalled;
       this.events.changed();
     }
-    this.emptyBehind(nowS);
+    if (this.pendingMs === null) this.deck.emptyBehind();
     this.wake();
   }
 
   private goOn(from: Track, to: Track): void {
     this.tracks.shift();
-    // Scheduled on the audio clock already, unless the boundary came by a surprise.
-    if (this.loudnessScheduledFor !== to) this.applyLoudness(to);
+    // Scheduled on the audio clock already, or set on its own deck, unless the boundary came by a surprise.
+    if (this.loudnessScheduledFor !== to && to.fadeS === 0) this.applyLoudness(to);
     this.loudnessScheduledFor = null;
     this.events.advanced(from.lease, to.lease, this.positionMs);
     this.wake();
@@ -460,42 +511,28 @@ export class Engine {
     if (!this.wanted || this.hasEnded) return;
     this.stillTicks = nowS === this.lastTimeS ? this.stillTicks + 1 : 0;
     this.lastTimeS = nowS;
-    if (nowS < placement.endS - END_SLACK_S || this.element.seeking) return;
+    if (nowS < placement.endS - END_SLACK_S || this.deck.element.seeking) return;
     const atEnd = nowS >= placement.endS || this.stillTicks >= STALL_TICKS;
     if (!atEnd || (next !== undefined && !next.failed)) return;
     this.hasEnded = true;
     this.wanted = false;
-    this.element.pause();
+    this.deck.element.pause();
     const { lease } = this.tracks[0] as Track;
     this.events.ended(lease);
     this.events.changed();
   }
 
-  private emptyBehind(nowS: number): void {
-    const first = this.buffer?.ranges[0];
-    if (first === undefined || this.pendingMs !== null) return;
-    if (nowS - first[0] > BEHIND_S + BEHIND_SLACK_S && !this.emptying) {
-      this.emptying = true;
-      void this.buffer
-        ?.remove(0, nowS - BEHIND_S)
-        .catch(() => undefined)
-        .finally(() => (this.emptying = false));
-    }
-  }
-
-  private emptying = false;
-
   // --- loudness ------------------------------------------------------------------------------------------------
 
   private applyLoudness(track: Track): void {
-    this.graph.setLoudness(track.lease.gain_db);
+    track.deck?.channel.setLoudness(track.lease.gain_db);
   }
 
   private prepareLoudness(nowS: number, placement: Placement, next: Track | undefined): void {
-    if (!next?.placement || !this.wanted || this.stalled || this.loudnessScheduledFor === next) return;
-    const leftS = (placement.endS - nowS) / (this.element.playbackRate || 1);
+    if (!next?.placement || next.fadeS > 0 || !this.wanted || this.stalled || this.loudnessScheduledFor === next) return;
+    const leftS = (placement.endS - nowS) / (this.deck.element.playbackRate || 1);
     if (leftS > LOUDNESS_AHEAD_S || leftS < 0) return;
-    this.graph.scheduleLoudness(next.lease.gain_db, this.graph.context.currentTime + leftS);
+    this.deck.channel.scheduleLoudness(next.lease.gain_db, this.graph.context.currentTime + leftS);
     this.loudnessScheduledFor = next;
   }
 
@@ -508,19 +545,20 @@ export class Engine {
 
   // --- repair --------------------------------------------------------------------------------------------------
 
-  /** The element gave up on its source: a new one, from where we stood. */
-  private broken(): void {
+  /** An element gave up on its source: a new one, from where we stood. */
+  private broken(deck: Deck): void {
     const current = this.tracks[0];
-    if (this.buffer === null) return;
-    const at = this.positionMs;
-    this.buffer.close();
-    this.buffer = null;
     if (current === undefined) return;
+    const at = this.positionMs;
     this.events.failed(current.lease, "the browser's decoder stopped; starting it again");
     const { lease } = current;
     const rest = this.tracks.slice(1).map((track) => track.lease);
-    this.tracks = [];
-    this.start(lease, () => at, this.wanted);
+    if (deck === this.deck) {
+      this.tracks = [];
+      this.start(lease, () => at, this.wanted);
+    } else {
+      this.setNext([]);
+    }
     this.setNext(rest);
   }
 }
@@ -530,5 +568,5 @@ function musicS(rendition: Rendition): number {
 }
 
 function newTrack(lease: Lease): Track {
-  return { lease, rendition: null, placement: null, init: null, nextSegment: 0, failed: false, appendFromS: 0 };
+  return { lease, rendition: null, deck: null, placement: null, fadeS: 0, init: null, nextSegment: 0, failed: false, appendFromS: 0 };
 }

@@ -1,9 +1,11 @@
 // What the sound passes through on its way out, and the audio clock that says when:
 //
-//   audio element -> loudness (per track) -> switch (handoff) -> volume (device) -> output
-//                                                                      `-> meter
+//   audio element -> loudness (per track) -> fade --+-> switch (handoff) -> volume (device) -> output
+//   audio element -> loudness (per track) -> fade --'                             `-> meter
 //
 // A change is put on the audio clock, so that it happens at its sample no matter what the page is doing.
+
+import { FADE_IN, FADE_OUT } from "./crossfade";
 
 /** Up to some 12 kHz: above that there is little to see. */
 const BAND_TOP_BIN = 512;
@@ -12,34 +14,98 @@ const VOLUME_TIME_CONSTANT_S = 0.015;
 /** A browser whose output clock strays further than this from its own context is not believed. */
 const CLOCK_SANE_S = 1;
 
+/** The way of one media element into the graph. */
+export class Channel {
+  private readonly loudness: GainNode;
+  private readonly fade: GainNode;
+  private readonly meter: AnalyserNode;
+  private gainDb = 0;
+
+  constructor(
+    private readonly context: AudioContext,
+    element: HTMLAudioElement,
+    out: AudioNode,
+    private normalise: boolean,
+  ) {
+    this.loudness = context.createGain();
+    this.fade = context.createGain();
+    this.meter = context.createAnalyser();
+    context.createMediaElementSource(element).connect(this.loudness).connect(this.fade).connect(out);
+    this.fade.connect(this.meter);
+  }
+
+  setLoudness(gainDb: number): void {
+    this.gainDb = gainDb;
+    this.loudness.gain.cancelScheduledValues(0);
+    this.loudness.gain.setValueAtTime(this.amplitude, this.context.currentTime);
+  }
+
+  /** The next track's loudness from its first sample on. */
+  scheduleLoudness(gainDb: number, contextTime: number): void {
+    this.gainDb = gainDb;
+    this.loudness.gain.setValueAtTime(this.amplitude, Math.max(contextTime, this.context.currentTime));
+  }
+
+  setNormalise(on: boolean): void {
+    this.normalise = on;
+    this.setLoudness(this.gainDb);
+  }
+
+  /** From silence to full, or back, by equal power. */
+  scheduleFade(way: "in" | "out", contextTime: number, seconds: number): void {
+    const { gain } = this.fade;
+    gain.cancelScheduledValues(0);
+    gain.setValueCurveAtTime(way === "in" ? FADE_IN : FADE_OUT, Math.max(contextTime, this.context.currentTime), seconds);
+  }
+
+  /** Ends any fade. */
+  setFade(share: 0 | 1): void {
+    const { gain } = this.fade;
+    gain.cancelScheduledValues(0);
+    gain.setTargetAtTime(share, this.context.currentTime, RAMP_S / 2);
+  }
+
+  /** What the current track is multiplied by to be as loud as the others. */
+  get loudnessGain(): number {
+    return this.loudness.gain.value;
+  }
+
+  /** Root mean square of what comes out of this channel now. */
+  level(): number {
+    return rms(this.meter);
+  }
+
+  private get amplitude(): number {
+    return this.normalise ? 10 ** (this.gainDb / 20) : 1;
+  }
+}
+
 export class AudioGraph {
   readonly context: AudioContext;
-  private readonly loudness: GainNode;
+  private readonly channels: Channel[] = [];
   private readonly switcher: GainNode;
   private readonly volume: GainNode;
   private readonly meter: AnalyserNode;
-  private readonly meterData: Float32Array<ArrayBuffer>;
   private readonly spectrumData: Uint8Array<ArrayBuffer>;
   private normalise = true;
-  private gainDb = 0;
 
-  constructor(element: HTMLAudioElement) {
+  constructor() {
     this.context = new AudioContext({ latencyHint: "playback" });
-    this.loudness = this.context.createGain();
     this.switcher = this.context.createGain();
     this.volume = this.context.createGain();
     this.meter = this.context.createAnalyser();
     this.meter.fftSize = 2048;
     this.meter.smoothingTimeConstant = 0.75;
-    this.meterData = new Float32Array(this.meter.fftSize);
     this.spectrumData = new Uint8Array(this.meter.frequencyBinCount);
-    this.context
-      .createMediaElementSource(element)
-      .connect(this.loudness)
-      .connect(this.switcher)
-      .connect(this.volume)
-      .connect(this.context.destination);
+    this.switcher.connect(this.volume).connect(this.context.destination);
     this.volume.connect(this.meter);
+  }
+
+  /** A media element's own way in. */
+  channel(element: HTMLAudioElement): Channel {
+    const channel = new Channel(this.context, element, this.switcher, this.normalise);
+    this.channels.push(channel);
+    return channel;
   }
 
   get running(): boolean {
@@ -86,22 +152,10 @@ export class AudioGraph {
     this.volume.gain.setTargetAtTime(gain, this.context.currentTime, VOLUME_TIME_CONSTANT_S);
   }
 
-  setLoudness(gainDb: number): void {
-    this.gainDb = gainDb;
-    this.loudness.gain.cancelScheduledValues(0);
-    this.loudness.gain.setValueAtTime(this.amplitudeOf(gainDb), this.context.currentTime);
-  }
-
   /** Off: each track as loud as it was made. What plays changes at once. */
   setNormalise(on: boolean): void {
     this.normalise = on;
-    this.setLoudness(this.gainDb);
-  }
-
-  /** The next track's loudness from its first sample on. */
-  scheduleLoudness(gainDb: number, contextTime: number): void {
-    this.gainDb = gainDb;
-    this.loudness.gain.setValueAtTime(this.amplitudeOf(gainDb), Math.max(contextTime, this.context.currentTime));
+    for (const channel of this.channels) channel.setNormalise(on);
   }
 
   setSwitch(open: boolean): void {
@@ -120,10 +174,6 @@ export class AudioGraph {
     return at;
   }
 
-  private amplitudeOf(gainDb: number): number {
-    return this.normalise ? amplitude(gainDb) : 1;
-  }
-
   /** How much there is in each of `count` bands now, low to high, 0 to 1. Bands widen upwards, as hearing does. */
   bands(count: number): number[] {
     this.meter.getByteFrequencyData(this.spectrumData);
@@ -134,19 +184,14 @@ export class AudioGraph {
     });
   }
 
-  /** What the current track is multiplied by to be as loud as the others. */
-  get loudnessGain(): number {
-    return this.loudness.gain.value;
-  }
-
   /** Root mean square of what leaves the graph now. */
   level(): number {
-    this.meter.getFloatTimeDomainData(this.meterData);
-    const sum = this.meterData.reduce((total, sample) => total + sample * sample, 0);
-    return Math.sqrt(sum / this.meterData.length);
+    return rms(this.meter);
   }
 }
 
-function amplitude(gainDb: number): number {
-  return 10 ** (gainDb / 20);
+function rms(meter: AnalyserNode): number {
+  const data = new Float32Array(meter.fftSize);
+  meter.getFloatTimeDomainData(data);
+  return Math.sqrt(data.reduce((total, sample) => total + sample * sample, 0) / data.length);
 }

@@ -10,6 +10,7 @@ import { ClockFilter, deviceNowMs } from "./clock";
 import { deviceInfo, randomId } from "./device";
 import { CommandFailed, RestError } from "./failure";
 import type { Rest } from "./rest";
+import { clearSteadyTimeout, setSteadyTimeout } from "./steady_timer";
 
 export const COMMAND_TIMEOUT_MS = 12_000;
 export const COMMANDS_WAITING_MAX = 32;
@@ -159,10 +160,10 @@ export class Link {
   // --- connecting ----------------------------------------------------------------------------------------
 
   private connectSoon(afterMs: number, why: string): void {
-    window.clearTimeout(this.timer);
+    clearSteadyTimeout(this.timer);
     if (this.held || !this.running) return;
     if (afterMs > 0) this.events.status({ what: "waiting", untilMs: deviceNowMs() + afterMs, why });
-    this.timer = window.setTimeout(() => void this.connect(), afterMs);
+    this.timer = setSteadyTimeout(() => void this.connect(), afterMs);
   }
 
   private async connect(): Promise<void> {
@@ -186,7 +187,7 @@ export class Link {
     socket.binaryType = "arraybuffer";
     this.socket = socket;
     const mine = () => this.generation === generation && this.socket === socket;
-    this.timer = window.setTimeout(() => mine() && !this.welcomed && this.lost("The server did not answer."), WELCOME_TIMEOUT_MS);
+    this.timer = setSteadyTimeout(() => mine() && !this.welcomed && this.lost("The server did not answer."), WELCOME_TIMEOUT_MS);
     socket.onopen = () => {
       if (!mine()) return;
       this.codec = codecFor(socket.protocol);
@@ -242,7 +243,7 @@ export class Link {
   }
 
   private begin(frame: Welcome): void {
-    window.clearTimeout(this.timer);
+    clearSteadyTimeout(this.timer);
     this.welcomed = true;
     this.ticketsRefused = 0;
     this.onlineAtMs = deviceNowMs();
@@ -271,7 +272,7 @@ export class Link {
   // --- staying -------------------------------------------------------------------------------------------
 
   private ping(): void {
-    window.clearTimeout(this.pingTimer);
+    clearSteadyTimeout(this.pingTimer);
     const now = deviceNowMs();
     if (now - this.heardAtMs > this.pingEveryMs * SILENT_INTERVALS) {
       this.lost("The server has gone quiet.");
@@ -285,7 +286,7 @@ export class Link {
     });
     this.pingsSent++;
     const nextMs = this.pingsSent < PING_BURST + 1 ? PING_BURST_EVERY_MS : this.pingEveryMs;
-    this.pingTimer = window.setTimeout(() => this.ping(), nextMs);
+    this.pingTimer = setSteadyTimeout(() => this.ping(), nextMs);
   }
 
   private closed(code: number, reason: string): void {
@@ -319,8 +320,8 @@ export class Link {
 
   private leave(): void {
     this.generation++;
-    window.clearTimeout(this.timer);
-    window.clearTimeout(this.pingTimer);
+    clearSteadyTimeout(this.timer);
+    clearSteadyTimeout(this.pingTimer);
     if (this.welcomed && deviceNowMs() - this.onlineAtMs > STABLE_AFTER_MS) this.attempt = 0;
     this.welcomed = false;
     const socket = this.socket;

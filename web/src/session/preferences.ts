@@ -4,6 +4,9 @@ import { signal } from "@preact/signals";
 
 const QUALITY_KEY = "segue.bitrate_kbps_max";
 const NORMALISE_KEY = "segue.normalise";
+const CROSSFADE_KEY = "segue.crossfade_s";
+
+export const CROSSFADE_S_MAX = 12;
 
 export interface Quality {
   readonly bitrateKbpsMax: number;
@@ -21,6 +24,14 @@ export const bitrateKbpsMax = signal(keptQuality());
 /** Tracks are made equally loud. */
 export const normalise = signal(localStorage.getItem(NORMALISE_KEY) !== "off");
 
+/** Seconds for which one track fades into the next; 0 plays on without a gap. */
+export const crossfadeS = signal(keptCrossfade());
+
+export function setCrossfade(seconds: number): void {
+  crossfadeS.value = seconds;
+  localStorage.setItem(CROSSFADE_KEY, String(seconds));
+}
+
 export function setQuality(kbps: number): void {
   bitrateKbpsMax.value = kbps;
   localStorage.setItem(QUALITY_KEY, String(kbps));
@@ -34,4 +45,9 @@ export function setNormalise(on: boolean): void {
 function keptQuality(): number {
   const kept = Number(localStorage.getItem(QUALITY_KEY));
   return (QUALITIES.find((one) => one.bitrateKbpsMax === kept) ?? QUALITIES[0]).bitrateKbpsMax;
+}
+
+function keptCrossfade(): number {
+  const kept = Number(localStorage.getItem(CROSSFADE_KEY));
+  return kept >= 0 && kept <= CROSSFADE_S_MAX ? kept : 0;
 }

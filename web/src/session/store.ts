@@ -2,7 +2,7 @@
 
 import { computed, signal } from "@preact/signals";
 import type { Device } from "../wire/frames";
-import { deviceId } from "./device";
+import { deviceId, muted, volumePercent } from "./device";
 import type { LinkStatus } from "./link";
 import type { View } from "./merge";
 
@@ -20,6 +20,13 @@ export const activeDevice = computed<Device | null>(
   () => devices.value.find((device) => device.device_id === player.value?.active_device_id) ?? null,
 );
 export const isHere = computed(() => player.value?.active_device_id === deviceId);
+
+/** How loud this device is, it told the others; it is not told again. */
+export function noteOwnVolume(): void {
+  if (view.value === null) return;
+  const own = { volume_percent: volumePercent.value, muted: muted.value };
+  view.value = { ...view.value, devices: devices.value.map((device) => (device.device_id === deviceId ? { ...device, ...own } : device)) };
+}
 
 // --- short messages -----------------------------------------------------------------------------------------
 
