@@ -493,6 +493,9 @@ class Listener:
 
     def devices_shown(self, events: tuple[Event, ...]) -> None:
         """Something that other devices see of a device has changed."""
+        if self._dropped:
+            # The session may be folded already, under a place in the log that no device was told of.
+            return
         but = events[0].by if len(events) == 1 and isinstance(events[0], VolumeChanged) else None
         self._audience.publish(
             Push(owner_epoch=self.session.owner_epoch, seq=self.session.seq, devices=self._device_list()),

@@ -21,6 +21,8 @@ from kernel.errors import Code, Rejected, Unavailable
 from kernel.ids import HostId, UserId
 from serve.accounts import Accounts
 from serve.admin_cli import Desk, handler
+from serve.ingress import LOOPBACK
+from serve.settings import Settings
 from storage.ports import HostRecord, ShardOwner
 
 LOOK_AGAIN_S = 1.5
@@ -119,7 +121,7 @@ async def _hosts(desk: Desk) -> None:
     owned = seen.owned()
     table = Table("host", "state", "shards", "sockets", "sessions", "life", "version", "address")
     for host_id, host in sorted(seen.hosts.items()):
-        numbers = await _numbers(host) if host_id in seen.beating else {}
+        numbers = await _numbers(desk.settings, host) if host_id in seen.beating else {}
         table.add_row(
             host_id,
             seen.state(host_id),
@@ -136,9 +138,13 @@ async def _hosts(desk: Desk) -> None:
         desk.console.print(f"{unowned} of {N_SHARDS} shards have no owner that lives")
 
 
-async def _numbers(host: HostRecord) -> dict[str, str]:
+async def _numbers(settings: Settings, host: HostRecord) -> dict[str, str]:
     """What it says it holds; nothing when it does not answer."""
-    url = re.sub("^ws", "http", host.address.rstrip("/")) + "/metrics"
+    url = re.sub("^ws:", "http:", host.address.rstrip("/")) + "/metrics"
+    if not url.startswith("http:"):
+        # The proxy's address, which gives no numbers to strangers.
+        index = int(host.host_id.rpartition("-")[2])
+        url = f"http://{LOOPBACK}:{settings.host_port(index)}/metrics"
     try:
         async with httpx.AsyncClient(timeout=NUMBERS_WITHIN_S, trust_env=False) as http:
             text = (await http.get(url)).text

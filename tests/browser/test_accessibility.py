@@ -59,7 +59,7 @@ def test_axe_finds_no_violation_on_any_page(device: Device, account: tuple[str, 
     page.keyboard.press("Escape")
     others: dict[str, Callable[[], None]] = {
         "now": lambda: page.get_by_role("region", name="What comes next").wait_for(),
-        "settings": lambda: page.get_by_role("switch").wait_for(),
+        "settings": lambda: page.get_by_role("switch", name="Leave out explicit").wait_for(),
         "search/harbour": lambda: page.get_by_role("list", name="Tracks").wait_for(),
         "library/recent": lambda: page.get_by_text("Nothing was played to its end yet.").wait_for(),
         "artists": lambda: page.get_by_role("link", name=re.compile("^Mira Solenne")).first.wait_for(),

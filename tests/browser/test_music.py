@@ -94,6 +94,22 @@ def test_what_plays_is_shown_large_with_what_comes_next(listen: Listen) -> None:
     expect(page.get_by_role("heading", name="Harbour Lights")).to_be_visible()
 
 
+def test_the_explicit_filter_is_the_accounts_and_stays(listen: Listen) -> None:
+    device = listen()
+    page = device.page
+    page.get_by_role("link", name="Settings").click()
+    switch = page.get_by_role("switch", name="Leave out explicit tracks")
+    expect(switch).not_to_be_checked()
+    switch.check()
+    expect(page.get_by_text("Explicit tracks are left out from now on.")).to_be_visible()
+    page.reload()
+    expect(switch).to_be_checked()
+    switch.uncheck()
+    expect(page.get_by_text("Explicit tracks are played again.")).to_be_visible()
+    page.reload()
+    expect(switch).not_to_be_checked()
+
+
 def test_settings_reach_the_session_and_the_sound(listen: Listen) -> None:
     device = listen()
     device.play_album()

@@ -288,6 +288,23 @@ async def test_a_device_that_comes_while_its_shard_leaves_is_sent_on_like_the_ot
         await coming
 
 
+async def test_while_a_session_is_folded_its_devices_are_told_of_no_place_that_they_did_not_reach(
+    house: Several,
+) -> None:
+    """Seed 107 of the simulator: folding writes a record that nobody is shown."""
+    one, _ = await two(house)
+    (user_id,) = await house.users_of(one)
+    phone = await playing(one, user_id)
+    listener = one.host._listeners[user_id]
+    phone.forget()
+    listener.devices_shown(())
+    assert [type(frame) for frame in phone.read()] == [Push]
+    listener.drop()
+    listener.devices_shown(())
+    assert phone.read() == []
+    one.host.lose(list(one.host.shards))
+
+
 async def test_a_claim_whose_outcome_is_unknown_is_looked_up(house: Several) -> None:
     one = await house.begin("host-0")
     await house.second(20)

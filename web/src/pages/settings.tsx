@@ -34,7 +34,8 @@ export function Settings() {
   return (
     <section class="settings" aria-labelledby="settings-title">
       <h1 id="settings-title">Settings</h1>
-      <Playback filtered={me?.explicit_content?.filter_enabled} />
+      <Playback />
+      {me?.explicit_content && <ExplicitFilter enabled={me.explicit_content.filter_enabled} />}
       <DeviceList />
       <Apps />
       <AccountPart me={me} />
@@ -51,7 +52,33 @@ function Group({ title, children }: { title: string; children: ComponentChildren
   );
 }
 
-function Playback({ filtered }: { filtered: boolean | undefined }) {
+function ExplicitFilter({ enabled }: { enabled: boolean }) {
+  const { app } = usePage();
+  const [isOn, setOn] = useState(enabled);
+  const set = (wanted: boolean): void => {
+    setOn(wanted);
+    app.rest.change("PUT", "/v1/me/explicit-content", { filter_enabled: wanted }).then(
+      () => toast(wanted ? "Explicit tracks are left out from now on." : "Explicit tracks are played again."),
+      (error: unknown) => {
+        setOn(!wanted);
+        toast(errorText(error));
+      },
+    );
+  };
+  return (
+    <Group title="On all your devices">
+      <label class="setting">
+        <span>
+          Leave out explicit tracks
+          <span class="quiet">They are passed over and leave the queue. What sounds now plays to its end.</span>
+        </span>
+        <input type="checkbox" role="switch" checked={isOn} onChange={(event) => set(event.currentTarget.checked)} />
+      </label>
+    </Group>
+  );
+}
+
+function Playback() {
   const { app } = usePage();
   const choose = (kbps: number): void => {
     if (kbps === bitrateKbpsMax.value) return;
@@ -115,15 +142,6 @@ function Playback({ filtered }: { filtered: boolean | undefined }) {
         </span>
         <SleepButton isNamed />
       </div>
-      {filtered !== undefined && (
-        <div class="setting">
-          <span>
-            Explicit tracks
-            <span class="quiet">Set for your account by whoever runs this server.</span>
-          </span>
-          <span>{filtered ? "Left out" : "Played"}</span>
-        </div>
-      )}
     </Group>
   );
 }

@@ -86,8 +86,8 @@ export class Rest {
   }
 
   /** For requests whose answer is that it was done. */
-  async change(method: "PUT" | "POST" | "DELETE", path: string): Promise<void> {
-    await this.request(path, { method });
+  async change(method: "PUT" | "POST" | "DELETE", path: string, body?: object): Promise<void> {
+    await this.request(path, { method, ...(body && { body: JSON.stringify(body) }) });
   }
 
   private async request(path: string, init: RequestInit): Promise<Response> {
@@ -100,7 +100,8 @@ export class Rest {
   }
 
   private authorized(path: string, init: RequestInit, token: string): Promise<Response> {
-    return this.fetch(path, { ...init, headers: { Authorization: `Bearer ${token}` } });
+    const headers = { Authorization: `Bearer ${token}`, ...(init.body ? { "Content-Type": "application/json" } : {}) };
+    return this.fetch(path, { ...init, headers });
   }
 
   /** A new token for the cookie; several that ask in one moment wait for the same. */
