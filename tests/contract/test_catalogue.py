@@ -175,11 +175,17 @@ class Dies:
         self._writes = writes
 
     def __getattr__(self, verb: str) -> object:
-        if verb in ("put", "delete", "insert"):
+        method = getattr(self._documents, verb)
+        if verb not in ("put", "delete", "insert"):
+            return method
+
+        async def write(*args: object) -> object:
             self._writes -= 1
             if self._writes < 0:
                 raise SystemError("died")
-        return getattr(self._documents, verb)
+            return await method(*args)
+
+        return write
 
 
 @pytest.mark.parametrize("writes", range(6))

@@ -89,7 +89,8 @@ async def test_a_path_may_end_in_a_slash_where_client_libraries_write_one(rest: 
 
 
 BESIDE = {
-    "/v1/openapi.json", "/docs/api", "/docs/api.css", "/healthz", "/healthz/live", "/metrics", "/identity/style.css",
+    "/v1/openapi.json", "/docs/api", "/docs/api.css", "/healthz", "/healthz/live", "/metrics",
+    "/identity/style.css",
 }  # fmt: skip
 """What describes, what is measured, and what a page loads."""
 
