@@ -12,20 +12,12 @@ from typing import Any
 from unittest.mock import patch
 
 from actors.journal import Journal
-from actors.lease import Lease, Standing
 from actors.placement import takeovers
 from connect.frames import Push
 from connect.replay import Replay
 from sessions.events import HandedOff
 from storage.ports import Append, ShardOwner
 from tests.simulate.histories import history
-
-
-@contextmanager
-def lease_is_not_checked() -> Iterator[None]:
-    """A host that was frozen goes on where it was. By itself that breaks nothing: the inserts hold."""
-    with patch.object(Lease, "standing", lambda *_: Standing.HELD):
-        yield
 
 
 @contextmanager
@@ -37,20 +29,6 @@ def no_fence() -> Iterator[None]:
         return await put(self, payload) if payload else Append.WRITTEN
 
     with patch.object(Journal, "_put", only_what_says_something):
-        yield
-
-
-@contextmanager
-def lost_races_do_not_matter() -> Iterator[None]:
-    """A place that is taken counts as written."""
-    put = Journal._put
-
-    async def always_written(self: Journal, payload: bytes) -> Append:
-        if await put(self, payload) is Append.TAKEN:
-            self.seq += 1
-        return Append.WRITTEN
-
-    with patch.object(Journal, "_put", always_written), lease_is_not_checked():
         yield
 
 
@@ -99,7 +77,6 @@ def nobody_inherits() -> Iterator[None]:
 MUTATIONS: Mapping[str, tuple[Callable[[], AbstractContextManager[None]], tuple[str, ...]]] = {
     # what is broken on purpose: (how, the invariants one of which is found broken)
     "no fence at activation": (no_fence, ("durable", "device epoch")),
-    "a lost race counts as written, lease unchecked": (lost_races_do_not_matter, ("durable", "device epoch")),
     "a repeated command is done again": (repeats_are_done_again, ("once",)),
     "a resume leaves a push out": (a_resume_leaves_one_out, ("pushes",)),
     "a handoff keeps the device epoch": (two_devices_in_one_epoch, ("one active device",)),
