@@ -35,7 +35,6 @@ MOVES_AT_ONCE = 8
 EXPECTED_WITHIN_S = 15.0
 """Hosts that are to start with this one count as there for so long, so that the first to come does not take
 everything and hand most of it over again."""
-NO_ORDERS = Orders()
 
 log = structlog.get_logger()
 
